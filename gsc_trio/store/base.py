@@ -1,0 +1,69 @@
+"""What a run needs of a database; `gsc_trio.store.sqlite` is the one that comes with the package.
+
+A data engineer brings another by writing a class with these methods. What every store must keep:
+
+1. `write_page` is one transaction: the page's rows, its ledger entry, and the registry's changes
+   are committed together or not at all, durably, before it returns.
+2. It is idempotent: the same page written twice leaves what one write leaves. A day's first page
+   (``start_row`` 0) replaces whatever the day held before.
+3. Queries that differ in site, search type or dimensions never share rows. ``data_state`` is no
+   part of that identity: days fetched as ``all`` may not be final, so for a ``final`` query they
+   count as missing, while for an ``all`` query days fetched as ``final`` count as present.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+
+from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
+
+
+@attrs.frozen
+class StoredDay:
+    """What the ledger says of one day of one query."""
+
+    rows: int
+    """How many rows its pages brought; the ``start_row`` that the next page would have."""
+    is_complete: bool
+    """Whether its last page was not a full one."""
+
+
+@attrs.frozen
+class Coverage:
+    """What is stored of one site, search type and set of dimensions."""
+
+    site_url: str
+    search_type: str
+    dimensions: tuple[str, ...]
+    days_complete: int
+    days_missing: int
+    """Days between the first and the last that are absent or not complete."""
+    rows: int
+    first_day: dt.date | None
+    last_day: dt.date | None
+    in_flight: int
+    """Jobs that were in flight when the database was last written to."""
+
+
+class Store(Protocol):
+    """Where pages go."""
+
+    async def stored_days(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """What is there of the days from start to end, inclusive. Absent days are missing."""
+
+    async def write_page(
+        self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
+    ) -> None:
+        """Commit a page with its ledger entry; its job leaves the in-flight registry."""
+
+    async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
+        """Commit what became of the in-flight registry when there is no page to write it with."""
+
+    async def coverage(self) -> list[Coverage]:
+        """What the database holds, by site, search type and dimensions."""

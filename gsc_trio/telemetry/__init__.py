@@ -1,0 +1,1 @@
+"""What a run tells of itself: typed events, and instruments that take note of them."""

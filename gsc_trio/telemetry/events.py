@@ -1,0 +1,129 @@
+"""What happens in a run, as typed events: by page, batch or state change, never by row.
+
+Events carry facts, no wording and no secrets. Whoever shows them (progress bar, log, metrics)
+is an `gsc_trio.telemetry.instrument.Instrument`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import attrs
+
+from gsc_trio.model import Day, Halt, Job, Page
+
+
+@attrs.frozen
+class RunStarted:
+    """The plan is made; fetching begins."""
+
+    site_url: str
+    start: dt.date
+    end: dt.date
+    days_planned: int
+    """Days that are missing or not complete."""
+
+
+@attrs.frozen
+class BatchTaken:
+    """A worker took a batch from the queue."""
+
+    worker: str
+    jobs: int
+    queue_depth: int
+    """Jobs in the queue after it."""
+    in_flight: int
+    """Jobs in flight after it."""
+
+
+@attrs.frozen
+class BatchFinished:
+    """A worker is done with an HTTP request, well or badly."""
+
+    worker: str
+    jobs: int
+    failed: int
+    """Jobs that went back to the queue."""
+    duration_seconds: float
+
+
+@attrs.frozen
+class RequestSent:
+    """An HTTP request goes out."""
+
+    queries: int
+    """Queries it counts as against the quota: 1, or a batch's parts."""
+    is_batch: bool
+
+
+@attrs.frozen
+class PageCommitted:
+    """A page was handed over in its turn: to the store, then to `on_page`."""
+
+    page: Page
+
+
+@attrs.frozen
+class DayCompleted:
+    """The last page of a day was handed over."""
+
+    day: Day
+
+
+@attrs.frozen
+class JobsRetried:
+    """Jobs failed and went back to the queue."""
+
+    jobs: tuple[Job, ...]
+    error: BaseException
+    delay_seconds: float
+    """How long the worker backs off."""
+
+
+@attrs.frozen
+class QuotaApproaching:
+    """A limit is used to 80 % or more; told once until use falls below it again."""
+
+    key: str
+    used: int
+    limit: int
+
+
+@attrs.frozen
+class QuotaPaused:
+    """Google said too fast, or that the load quota is used up: all workers of the key pause."""
+
+    key: str
+    seconds: float
+    error: BaseException
+
+
+@attrs.frozen
+class WorkerCrashed:
+    """A worker ended with an error that no one expected; its batch is queued again."""
+
+    worker: str
+    error: BaseException
+    crashes: int
+
+
+@attrs.frozen
+class HaltRequested:
+    """The run is to stop; workers are being cancelled."""
+
+    halt: Halt
+
+
+Event = (
+    RunStarted
+    | BatchTaken
+    | BatchFinished
+    | RequestSent
+    | PageCommitted
+    | DayCompleted
+    | JobsRetried
+    | QuotaApproaching
+    | QuotaPaused
+    | WorkerCrashed
+    | HaltRequested
+)

@@ -1,0 +1,50 @@
+"""Instruments: whoever wants to know what happens in a run.
+
+An instrument is any object with a synchronous ``handle(event)``; it picks the events it knows and
+lets the others pass::
+
+    class PagePrinter:
+        def handle(self, event: Event) -> None:
+            if isinstance(event, PageCommitted):
+                print(event.page.job, len(event.page.rows))
+
+It is called on the event loop, between two checkpoints, so it must not block. One that raises is
+switched off with a warning: watching a run never harms it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from gsc_trio.telemetry.events import Event
+
+logger = logging.getLogger("gsc_trio")
+
+
+class Instrument(Protocol):
+    """Someone who watches."""
+
+    def handle(self, event: Event) -> None:
+        """Take note of an event, without blocking."""
+
+
+class Instruments:
+    """All instruments of a run behind one `handle`."""
+
+    def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
+        self._instruments = list(instruments)
+
+    def handle(self, event: Event) -> None:
+        """Tell every instrument; drop those that raise."""
+        for instrument in tuple(self._instruments):
+            try:
+                instrument.handle(event)
+            except Exception:
+                self._instruments.remove(instrument)
+                logger.warning(
+                    "instrument %r raised and is switched off for this run",
+                    instrument,
+                    exc_info=True,
+                )

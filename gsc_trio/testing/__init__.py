@@ -1,0 +1,1 @@
+"""The testing kit: a fake Search Console, in process or on a socket."""

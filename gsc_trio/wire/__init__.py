@@ -1,0 +1,1 @@
+"""Google's formats, sans-IO: bytes in, objects out. Nothing here imports trio or httpx."""
