@@ -1,0 +1,281 @@
+"""The rate limiter: no query leaves without a permit from every limit that it counts against.
+
+A FIFO sliding window (see `gsc_trio.quota_window` for why it is counted from the response), over
+four kinds of keys at once: the site, the user, the project and, if wanted, a short burst.
+
+Rules:
+
+1. Permits are taken from all keys of a request or from none.
+2. Whoever waits is served in the order of arrival, key by key: a small request never overtakes a
+   large one that waits for the same key, so nobody starves; `check_rate` respects the line too.
+3. A waiter that is cancelled has taken nothing. A grant that was never sent gives its permits
+   back at once; one that was sent and never answered is held as if it had been answered a grace
+   time (see `gsc_trio.permits`) after it was given up, since the query may still be on its way.
+4. When Google says "too fast" the whole key pauses, for all workers together. When it says that
+   the load quota is used up, the first grant after the pause is a probe: one query, alone.
+5. Deciding is synchronous; only waiting is not. Nothing polls: a waiter sleeps until the time at
+   which permits are known to come back, or until something changes that time.
+
+A limiter is shared by everything that spends the same quota: pass one to several runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import attrs
+import trio
+
+from gsc_trio.config import Settings
+from gsc_trio.errors import ApiError
+from gsc_trio.permits import Grant, QuotaKey, Waiter
+from gsc_trio.quota_window import QuotaWindow
+from gsc_trio.telemetry.events import QuotaApproaching, QuotaPaused
+from gsc_trio.telemetry.instrument import Instruments
+
+WINDOW_SECONDS = 60.0
+"""Google counts queries per minute (Source: Search Console API usage limits)."""
+
+APPROACHING_SHARE = 0.8
+"""From this share of a limit on, its use is told."""
+
+
+@attrs.frozen
+class Limited:
+    """No permits now."""
+
+    key: str
+    """The limit that binds, as ``user token`` or ``site https://example.com/``."""
+    wait_seconds: float
+    """How long until there may be enough permits, as far as is known now."""
+    reason: str
+    """``quota``, ``paused`` or ``line`` (others were waiting first)."""
+
+
+class RateLimiter:
+    """Permits for everything that spends one project's quota.
+
+    Args:
+        queries_per_minute: the limit of each site and of each user.
+        project_queries_per_minute: the limit of all of them together.
+        burst_queries_per_second: a user's cap in any one second, or None.
+        pause_initial_seconds: how long a key pauses after a first "too fast", in seconds.
+        pause_maximum_seconds: what the doubling of that stops at, in seconds.
+        instruments: who is told when use passes 80 % of a limit, and of pauses.
+    """
+
+    def __init__(
+        self,
+        *,
+        queries_per_minute: int = 1_200,
+        project_queries_per_minute: int = 40_000,
+        burst_queries_per_second: int | None = None,
+        pause_initial_seconds: float = 1.0,
+        pause_maximum_seconds: float = 60.0,
+        instruments: Instruments | None = None,
+    ) -> None:
+        self._queries_per_minute = queries_per_minute
+        self._burst_queries_per_second = burst_queries_per_second
+        self._pause_initial_seconds = pause_initial_seconds
+        self._pause_maximum_seconds = pause_maximum_seconds
+        self._instruments = instruments or Instruments()
+        self._project = QuotaKey(QuotaWindow("project", project_queries_per_minute, WINDOW_SECONDS))
+        self._keys: dict[str, QuotaKey] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings, instruments: Instruments | None = None) -> Self:
+        """A limiter with the limits of the settings."""
+        return cls(
+            queries_per_minute=settings.queries_per_minute,
+            project_queries_per_minute=settings.project_queries_per_minute,
+            burst_queries_per_second=settings.burst_queries_per_second,
+            pause_initial_seconds=settings.retry_initial_seconds,
+            pause_maximum_seconds=settings.retry_maximum_seconds,
+            instruments=instruments,
+        )
+
+    def check_rate(
+        self, user: str, site: str, count: int = 1, *, at_least: int | None = None
+    ) -> Grant | Limited:
+        """Take permits now, or hear how long to wait. Never waits itself.
+
+        Args:
+            user: whose quota it is: any stable name that is no secret.
+            site: the property.
+            count: how many queries are to be sent.
+            at_least: be content with fewer, down to this many. By default all or nothing.
+
+        Raises:
+            ValueError: ``at_least`` is more than a limit, so it could never be granted.
+        """
+        waiter = self._join_lines(user, site, count, at_least)
+        try:
+            return self._decide(waiter)
+        finally:
+            self._leave_lines(waiter)
+
+    async def acquire(
+        self, user: str, site: str, count: int = 1, *, at_least: int | None = None
+    ) -> Grant:
+        """Wait in line for permits; parameters and errors as for `check_rate`."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        waiter = self._join_lines(user, site, count, at_least)
+        try:
+            while isinstance(decision := self._decide(waiter), Limited):
+                waiter.changed = trio.Event()
+                with trio.move_on_at(self._decidable_at(waiter)):
+                    await waiter.changed.wait()
+        finally:
+            self._leave_lines(waiter)
+        # Permits are taken: from here on, being cancelled is the caller's `with grant` to handle.
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return decision
+
+    def pause_for_rate(self, user: str, grant: Grant, error: ApiError) -> float:
+        """Google said "too fast" to a query of the user: all of the user's queries wait.
+
+        The pause doubles for each one in a row. Answers to queries that left before the pause
+        began belong to it and change nothing.
+
+        Args:
+            user: as for `check_rate`.
+            grant: what the refused query was sent with.
+            error: what Google said; its ``retry_after_seconds`` is honoured.
+
+        Returns:
+            How many seconds are left of the pause.
+        """
+        key = self._key("user", user)
+        if grant.granted_at > key.pause_began:
+            seconds = min(
+                self._pause_initial_seconds * 2**key.pauses_in_a_row, self._pause_maximum_seconds
+            )
+            key.pauses_in_a_row += 1
+            self._pause(key, max(seconds, error.retry_after_seconds or 0.0), error)
+        return max(0.0, key.paused_until - trio.current_time())
+
+    def pause_for_load(self, user: str, grant: Grant, error: ApiError, seconds: float) -> float:
+        """Google said that the load quota is used up: wait, then let one query try.
+
+        Parameters and result as for `pause_for_rate`; ``seconds`` is how long to wait.
+        """
+        key = self._key("user", user)
+        if not key.needs_probe or grant.is_probe:
+            key.needs_probe = True
+            self._pause(key, seconds, error)
+        return max(0.0, key.paused_until - trio.current_time())
+
+    def note_success(self, user: str, grant: Grant) -> None:
+        """A query was answered: what was learnt from refusals before it no longer holds."""
+        key = self._key("user", user)
+        if grant.granted_at > key.pause_began:
+            key.pauses_in_a_row = 0
+            if key.needs_probe:
+                key.needs_probe = False
+                key.wake_first()
+
+    def _pause(self, key: QuotaKey, seconds: float, error: ApiError) -> None:
+        key.pause_began = trio.current_time()
+        key.paused_until = max(key.paused_until, key.pause_began + seconds)
+        key.wake_first()
+        self._instruments.handle(QuotaPaused(key.window.key, seconds, error))
+
+    def _key(self, kind: str, name: str) -> QuotaKey:
+        label = f"{kind} {name}"
+        key = self._keys.get(label)
+        if key is None:
+            limit, seconds = self._queries_per_minute, WINDOW_SECONDS
+            if kind == "burst" and self._burst_queries_per_second is not None:
+                limit, seconds = self._burst_queries_per_second, 1.0
+            key = self._keys[label] = QuotaKey(QuotaWindow(label, limit, seconds))
+        return key
+
+    def _join_lines(self, user: str, site: str, count: int, at_least: int | None) -> Waiter:
+        keys = [self._key("site", site), self._key("user", user)]
+        if self._burst_queries_per_second is not None:
+            keys.append(self._key("burst", user))
+        minimum = count if at_least is None else at_least
+        if not 1 <= minimum <= count:
+            raise ValueError(f"asked for at least {minimum} of {count} permits")
+        for key in (*keys, self._project):
+            if minimum > key.window.limit:
+                raise ValueError(
+                    f"{minimum} permits can never be granted: the limit of {key.window.key} is "
+                    f"{key.window.limit} in {key.window.seconds:g} seconds"
+                )
+        waiter = Waiter(keys, count, minimum)
+        for key in keys:
+            key.line.append(waiter)
+        return waiter
+
+    def _leave_lines(self, waiter: Waiter) -> None:
+        for key in waiter.keys:
+            key.line.remove(waiter)
+            key.wake_first()
+        self._leave_project_line(waiter)
+
+    def _leave_project_line(self, waiter: Waiter) -> None:
+        if waiter in self._project.line:
+            self._project.line.remove(waiter)
+            self._project.wake_first()
+
+    def _decide(self, waiter: Waiter) -> Grant | Limited:
+        """Grant if every key has enough and it is the waiter's turn at each.
+
+        A waiter joins the project's line only when its own keys have enough: so one that waits
+        for its user or site holds up nobody else, and the project's line is still first come,
+        first served.
+        """
+        now = trio.current_time()
+        for key in waiter.keys:
+            if key.line[0] is not waiter:
+                return self._limited(waiter, key, "line", now)
+        minimum = 1 if any(key.needs_probe for key in waiter.keys) else waiter.at_least
+        scarcest = min(waiter.keys, key=lambda key: key.available(now))
+        if scarcest.available(now) < minimum:
+            self._leave_project_line(waiter)
+            reason = "paused" if now < scarcest.paused_until else "quota"
+            return self._limited(waiter, scarcest, reason, now)
+        project = self._project
+        if waiter not in project.line:
+            project.line.append(waiter)
+        if project.line[0] is not waiter:
+            return self._limited(waiter, project, "line", now)
+        if project.available(now) < minimum:
+            return self._limited(waiter, project, "quota", now)
+        count = min(waiter.at_most, scarcest.available(now), project.available(now))
+        return self._take((*waiter.keys, project), count, now)
+
+    def _take(self, keys: Sequence[QuotaKey], count: int, now: float) -> Grant:
+        is_probe = any(key.needs_probe for key in keys)
+        for key in keys:
+            key.window.take(count)
+            key.probe_is_out = key.needs_probe
+            used, limit = key.window.used(now), key.window.limit
+            is_approaching = used >= APPROACHING_SHARE * limit
+            if is_approaching and not key.has_told and key.window.seconds == WINDOW_SECONDS:
+                self._instruments.handle(QuotaApproaching(key.window.key, used, limit))
+            key.has_told = is_approaching
+        return Grant(keys, count, is_probe=is_probe)
+
+    def _limited(self, waiter: Waiter, key: QuotaKey, reason: str, now: float) -> Limited:
+        """Say how long to wait; a query that is not answered yet is taken to be answered now."""
+        wait_seconds = 0.0
+        for each in (*waiter.keys, self._project):
+            until = each.available_at(waiter.at_least, now)
+            seconds = until - now if until < math.inf else each.window.seconds
+            wait_seconds = max(wait_seconds, seconds)
+        return Limited(key.window.key, wait_seconds, reason)
+
+    def _decidable_at(self, waiter: Waiter) -> float:
+        """When to look again: the time at which permits come back, if it is this waiter's turn.
+
+        Whoever is not first is woken by the one before it.
+        """
+        keys = [*waiter.keys, self._project] if waiter in self._project.line else waiter.keys
+        if any(key.line[0] is not waiter for key in keys):
+            return math.inf
+        now = trio.current_time()
+        return max(key.available_at(waiter.at_least, now) for key in keys)
