@@ -52,10 +52,14 @@ class Coverage:
 class Store(Protocol):
     """Where pages go."""
 
-    async def stored_days(
+    async def begin_run(
         self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
     ) -> Mapping[dt.date, StoredDay]:
-        """What is there of the days from start to end, inclusive. Absent days are missing."""
+        """Forget what an earlier run left in flight, and say what is there.
+
+        Returns:
+            The days from start to end, inclusive, of which there is anything.
+        """
 
     async def write_page(
         self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
@@ -64,6 +68,3 @@ class Store(Protocol):
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry when there is no page to write it with."""
-
-    async def coverage(self) -> list[Coverage]:
-        """What the database holds, by site, search type and dimensions."""

@@ -1,0 +1,173 @@
+"""The front door: plan a range of days, run it on the path that the settings ask for, sum it up.
+
+`fetch_all` gives pages to callbacks, `backfill` to a store; the second is the first with the
+ledger's help. ``max_concurrency=1`` takes the sequential path, everything else the coordinator.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+
+from gsc_trio.client import SearchConsole
+from gsc_trio.config import Settings
+from gsc_trio.coordinator import open_coordinator
+from gsc_trio.dates import check_range, last_final_day, pacific_today
+from gsc_trio.delivery import Delivery, OnComplete, OnPage
+from gsc_trio.errors import GscTrioError
+from gsc_trio.halt import HaltSwitch
+from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
+from gsc_trio.paginator import EmptyDays, plan_jobs
+from gsc_trio.retry import RetryPolicy
+from gsc_trio.sequential import run_sequentially
+from gsc_trio.store.base import Store, StoredDay
+from gsc_trio.summary import RunMeter, RunSummary
+from gsc_trio.telemetry.events import RunStarted
+from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.worker import WorkerPool
+
+
+async def fetch_all(
+    client: SearchConsole,
+    query: SearchAnalyticsQuery,
+    *,
+    start: dt.date,
+    end: dt.date,
+    settings: Settings | None = None,
+    on_page: OnPage | None = None,
+    on_complete: OnComplete | None = None,
+    instruments: Iterable[Instrument] = (),
+    halt_switch: HaltSwitch | None = None,
+    today: dt.date | None = None,
+) -> RunSummary:
+    """Fetch every row of a range of days and hand the pages to callbacks.
+
+    Callbacks are called one at a time, and in the same order for every ``max_concurrency``: the
+    newest day first, second pages after all first pages. While one is busy, fetching goes on
+    until its limits are reached.
+
+    Args:
+        client: what is asked.
+        query: what is asked for.
+        start: the first day, in Pacific time.
+        end: the last day, included.
+        settings: concurrency and limits; by default all defaults.
+        on_page: gets each `Page`.
+        on_complete: gets each `Day` after its last page; a `Halt` that it returns stops the run.
+        instruments: who is told what happens.
+        halt_switch: what stops the run from outside.
+        today: the current date in Pacific time, if it is not what the clock says.
+
+    Returns:
+        Totals and status. A refusal by Google or a service that is down does not raise: the
+        status says ``failed`` and the reason why.
+
+    Raises:
+        UsageError: a range of days that cannot have data.
+        Exception: whatever a callback raises; the run is stopped first.
+    """
+    return await backfill(
+        client,
+        query,
+        _NoStore(),
+        start=start,
+        end=end,
+        settings=settings,
+        on_page=on_page,
+        on_complete=on_complete,
+        instruments=instruments,
+        halt_switch=halt_switch,
+        today=today,
+    )
+
+
+async def backfill(
+    client: SearchConsole,
+    query: SearchAnalyticsQuery,
+    store: Store,
+    *,
+    start: dt.date,
+    end: dt.date,
+    settings: Settings | None = None,
+    on_page: OnPage | None = None,
+    on_complete: OnComplete | None = None,
+    instruments: Iterable[Instrument] = (),
+    halt_switch: HaltSwitch | None = None,
+    today: dt.date | None = None,
+) -> RunSummary:
+    """Bring a range of days into a store; what is there already is not fetched again.
+
+    Args:
+        client: what is asked.
+        query: what is asked for.
+        store: where pages are committed, each with its ledger entry in one transaction.
+        start: the first day, in Pacific time.
+        end: the last day, included.
+        settings: concurrency and limits; by default all defaults.
+        on_page: gets each `Page` after its commit.
+        on_complete: gets each `Day` after its last commit; a `Halt` that it returns stops the run.
+        instruments: who is told what happens.
+        halt_switch: what stops the run from outside.
+        today: the current date in Pacific time, if it is not what the clock says.
+
+    Returns:
+        Totals and status. Neither a refusal by Google nor a storage fault in mid-run raises: the
+        status says ``failed`` and the reason why; what was committed stays.
+
+    Raises:
+        UsageError: a range of days that cannot have data.
+        StorageError: the store cannot say what is there.
+        Exception: whatever a callback raises; the run is stopped first.
+    """
+    today = today or pacific_today()
+    check_range(start, end, today)
+    settings = settings or Settings()
+    switch = halt_switch or HaltSwitch()
+    meter = RunMeter()
+    telemetry = Instruments([meter, *instruments])
+    stored = await store.begin_run(query, start, end)
+    plan = plan_jobs(stored, start, end)
+    delivery = Delivery(
+        query,
+        store,
+        EmptyDays(settings.empty_result_limit, end, stored),
+        telemetry,
+        last_final_day=last_final_day(today),
+        on_page=on_page,
+        on_complete=on_complete,
+    )
+    retry_policy = RetryPolicy(query.site_url, client.user, settings, client.limiter, telemetry)
+    telemetry.handle(RunStarted(query.site_url, start, end, days_planned=len(plan)))
+    if settings.max_concurrency == 1:
+        await run_sequentially(plan, delivery, client, query, retry_policy, settings, switch)
+    else:
+        async with open_coordinator(
+            plan, delivery, settings=settings, halt_switch=switch, instruments=telemetry
+        ) as coordinator:
+            await WorkerPool(
+                coordinator, client, query, retry_policy, settings, telemetry
+            ).run()
+    if switch.halt is not None and switch.halt.status == "failed":
+        error = switch.halt.error
+        if error is not None and not isinstance(error, GscTrioError):
+            raise error
+    return meter.summary(query.site_url, start, end, switch.halt)
+
+
+class _NoStore:
+    """Keeps nothing: `fetch_all` leaves that to its callbacks."""
+
+    async def begin_run(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        return {}
+
+    async def write_page(
+        self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
+    ) -> None:
+        pass
+
+    async def record_in_flight(
+        self, query: SearchAnalyticsQuery, changes: InFlightChanges
+    ) -> None:
+        pass

@@ -1,0 +1,278 @@
+"""The Search Console API over httpx: queries, batches of queries, the list of sites.
+
+Responsible for: sending, streaming answers, and turning everything that can go wrong into an
+`gsc_trio.errors.ApiError`. Every call goes through the rate limiter; a batch counts its parts.
+Must never: retry (the retry policy does), follow redirects (they would carry the access token
+elsewhere), hold a whole batch in memory, or show the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from importlib.metadata import version
+
+import attrs
+import httpx
+import msgspec
+
+from gsc_trio.config import Settings
+from gsc_trio.errors import ApiError, MalformedResponseError, TransportError
+from gsc_trio.model import Job, Page, SearchAnalyticsQuery
+from gsc_trio.permits import Grant
+from gsc_trio.rate_limiter import RateLimiter
+from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.wire.api_errors import classify
+from gsc_trio.wire.multipart import (
+    BatchCall,
+    BatchPart,
+    MultipartDecoder,
+    batch_content_type,
+    choose_boundary,
+    encode_batch,
+)
+from gsc_trio.wire.query import decode_page, encode_query, query_path
+
+USER_AGENT = f"gsc-trio/{version('gsc-trio')} (gzip)"
+"""Google compresses answers only if "gzip" is also in the user agent (Source: Google APIs'
+performance guide)."""
+
+
+class Site(msgspec.Struct, frozen=True, rename="camel"):
+    """A property that the user can see."""
+
+    site_url: str
+    permission_level: str = "siteUnverifiedUser"
+
+
+class _SiteList(msgspec.Struct, rename="camel"):
+    site_entry: list[Site] = []
+
+
+@attrs.frozen
+class Failure:
+    """A job that was not answered with a page."""
+
+    job: Job
+    error: ApiError
+
+
+class SearchConsole:
+    """A client for one user of the Search Console API; made by `open_search_console`."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        limiter: RateLimiter,
+        *,
+        user: str,
+        batch_path: str,
+    ) -> None:
+        self._http = http
+        self._batch_path = batch_path
+        self.limiter = limiter
+        """What gives permits; shared by everyone who spends the same quota."""
+        self.user = user
+        """Whose quota is spent: a name, no secret."""
+
+    async def query(
+        self, query: SearchAnalyticsQuery, job: Job, *, grant: Grant | None = None
+    ) -> Page:
+        """One searchanalytics.query call.
+
+        Args:
+            query: what to ask for.
+            job: which day, from which row on.
+            grant: permits that are already there; without, it waits for one.
+
+        Raises:
+            ApiError: the kind says whether asking again may help.
+        """
+        async with self._permits(query.site_url, 1, grant) as held:
+            request = self._http.build_request(
+                "POST",
+                query_path(query.site_url),
+                content=encode_query(query, job),
+                headers={"Content-Type": "application/json"},
+            )
+            content = await self._fetch(request, held)
+        return decode_page(query, job, content)
+
+    @asynccontextmanager
+    async def query_batch(
+        self, query: SearchAnalyticsQuery, jobs: Sequence[Job], *, grant: Grant | None = None
+    ) -> AsyncIterator[AsyncIterator[Page | Failure]]:
+        """Many searchanalytics.query calls in one HTTP request, answered one by one.
+
+        Used as ``async with client.query_batch(query, jobs) as answers``; ``answers`` gives a
+        `Page` or a `Failure` for each job as its part arrives, in any order, each job once. While
+        nobody asks for the next answer, nothing more is read from the socket.
+
+        Args:
+            query: what to ask for.
+            jobs: which days, from which rows on; at most 1,000.
+            grant: permits for all of them that are already there; without, it waits for them.
+
+        Raises:
+            ApiError: the whole request failed, at once or in the middle of the answers. Jobs that
+                were not answered until then are the caller's to ask for again.
+        """
+        jobs_by_id = {str(number): job for number, job in enumerate(jobs)}
+        calls = [
+            BatchCall(
+                content_id=content_id,
+                method="POST",
+                path=query_path(query.site_url),
+                content=encode_query(query, job),
+            )
+            for content_id, job in jobs_by_id.items()
+        ]
+        boundary = choose_boundary(calls)
+        request = self._http.build_request(
+            "POST",
+            self._batch_path,
+            content=encode_batch(calls, boundary),
+            headers={"Content-Type": batch_content_type(boundary)},
+        )
+        async with (
+            self._permits(query.site_url, len(jobs), grant) as held,
+            self._send(request, held, queries=len(jobs)) as response,
+        ):
+            yield self._answers(response, query, jobs_by_id, held)
+
+    async def list_sites(self) -> list[Site]:
+        """The properties that the user can see.
+
+        Raises:
+            ApiError: as for `query`.
+        """
+        async with self._permits("", 1, None) as held:
+            request = self._http.build_request("GET", "/webmasters/v3/sites?prettyPrint=false")
+            content = await self._fetch(request, held)
+        try:
+            return msgspec.json.decode(content, type=_SiteList).site_entry
+        except msgspec.DecodeError as error:
+            raise MalformedResponseError(f"the answer is no list of sites: {error}") from None
+
+    @asynccontextmanager
+    async def _permits(self, site: str, count: int, grant: Grant | None) -> AsyncIterator[Grant]:
+        """The caller's permits, which the caller closes, or our own."""
+        if grant is not None:
+            yield grant
+            return
+        with await self.limiter.acquire(self.user, site, count) as own:
+            yield own
+
+    async def _fetch(self, request: httpx.Request, grant: Grant) -> bytes:
+        async with self._send(request, grant, queries=1) as response:
+            with _transport_errors():
+                content = await response.aread()
+        grant.settle()
+        return content
+
+    @asynccontextmanager
+    async def _send(
+        self, request: httpx.Request, grant: Grant, *, queries: int
+    ) -> AsyncIterator[httpx.Response]:
+        """Send; give a 200's body to be streamed, raise everything else."""
+        async with AsyncExitStack() as stack:
+            grant.mark_sent(queries)
+            with _transport_errors():
+                response = await self._http.send(request, stream=True)
+                stack.push_async_callback(response.aclose)
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+            if response.status_code != httpx.codes.OK:
+                grant.settle(queries)
+                raise classify(
+                    response.status_code, response.content, response.headers.get("Retry-After")
+                )
+            yield response
+
+    @staticmethod
+    async def _answers(
+        response: httpx.Response,
+        query: SearchAnalyticsQuery,
+        jobs_by_id: dict[str, Job],
+        grant: Grant,
+    ) -> AsyncIterator[Page | Failure]:
+        unanswered = dict(jobs_by_id)
+        decoder = MultipartDecoder(response.headers.get("Content-Type", ""))
+        chunks = response.aiter_bytes()
+        is_open = True
+        while is_open:
+            with _transport_errors():
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                is_open = False
+                decoder.close()
+            else:
+                for part in decoder.feed(chunk):
+                    # A doubled part, or one with an id that was never sent, answers nothing.
+                    job = unanswered.pop(part.content_id or "", None)
+                    if job is not None:
+                        grant.settle()
+                        yield _answer(query, job, part)
+        for job in unanswered.values():
+            error = MalformedResponseError("the batch's answer has no part for this query")
+            yield Failure(job, error)
+
+
+@asynccontextmanager
+async def open_search_console(
+    settings: Settings,
+    *,
+    limiter: RateLimiter | None = None,
+    user: str = "access-token",
+    instruments: Iterable[Instrument] = (),
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> AsyncIterator[SearchConsole]:
+    """Open a client.
+
+    Args:
+        settings: address, access token, timeouts and limits.
+        limiter: one to share with other clients; by default its own, with the settings' limits.
+        user: a name for whose quota is spent; no secret.
+        instruments: whom its own limiter tells of quota use and pauses.
+        transport: what to send through instead of the network, as the testing kit does.
+    """
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
+    if settings.access_token:
+        headers["Authorization"] = f"Bearer {settings.access_token}"
+    timeout = httpx.Timeout(
+        settings.read_timeout_seconds, connect=settings.connect_timeout_seconds, pool=None
+    )
+    async with httpx.AsyncClient(
+        base_url=settings.api_root,
+        headers=headers,
+        timeout=timeout,
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+        transport=transport,
+    ) as http:
+        yield SearchConsole(
+            http,
+            limiter or RateLimiter.from_settings(settings, Instruments(instruments)),
+            user=user,
+            batch_path=settings.batch_path,
+        )
+
+
+def _answer(query: SearchAnalyticsQuery, job: Job, part: BatchPart) -> Page | Failure:
+    if part.status != httpx.codes.OK:
+        return Failure(job, classify(part.status, part.content, part.headers.get("retry-after")))
+    try:
+        return decode_page(query, job, part.content)
+    except MalformedResponseError as error:
+        return Failure(job, error)
+
+
+@contextmanager
+def _transport_errors() -> Iterator[None]:
+    """Turn httpx's errors into ours."""
+    try:
+        yield
+    except httpx.DecodingError as error:
+        raise MalformedResponseError(f"the answer cannot be decompressed: {error}") from error
+    except httpx.TransportError as error:
+        what = str(error) or "no answer in time"
+        raise TransportError(f"{type(error).__name__}: {what}") from error

@@ -1,0 +1,457 @@
+"""The coordinator: the one owner of the queue, the in-flight registry and the pages that wait.
+
+    plan ─► backlog ─► queue ─► take_batch ─► (a worker fetches) ─► submit_results ─► waiting
+              ▲         ▲                          │                                    │
+              │         └───── requeue_batch ◄─────┘                  in FIFO order, one at a time
+              │                                                                         ▼
+              └──────────────── follow-up job of a full page ◄────────────────────── deliver
+
+Theory of operation:
+
+1. Every job has a sequence number: the plan's jobs in the plan's order, follow-up jobs after them
+   in the order in which their pages are handed over. Pages are handed to the sink in the order of
+   these numbers, so what the sink sees does not depend on concurrency, batching or timing. Only
+   that hand-over waits for order; fetching never does.
+2. A job is in flight from the moment it is taken until its page is committed or it goes back.
+   The queue holds at most ``max_queue_size`` jobs and the registry at most ``in_flight_limit``,
+   at every instant. When jobs go back to the front of a full queue, its tail goes back to the
+   backlog. That is why the queue is a sorted deque of our own and no memory channel: a memory
+   channel cannot take a job back at its front, nor give one up at its end.
+3. No deadlock. Jobs are taken in the order of their numbers, and a job that goes back frees its
+   own place in the registry. So the next job in line is always in flight, or first in the queue
+   with a place free for it. Follow-up jobs are placed by this class, never by a worker, and the
+   backlog always has room (it is bounded by the plan: three pages a day at the most).
+4. Pages that wait weigh at most ``max_waiting_bytes`` in memory, and one page for each worker
+   more. When the sink is what is slow, `submit_results` holds the worker back, so that it stops
+   reading from its socket. When order is what keeps pages waiting, they go to a spill file: the
+   page that is next in line is then always let in.
+5. Every state change is a synchronous method or a part without a checkpoint. State is put right
+   first and awaited after, so cancellation anywhere loses nothing.
+
+Must never: import httpx or sqlite3, or start a task that outlives `open_coordinator`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from operator import attrgetter
+from typing import Protocol
+
+import attrs
+import trio
+from trio_util import RepeatedEvent
+
+from gsc_trio.config import Settings
+from gsc_trio.errors import StorageError
+from gsc_trio.halt import HaltSwitch
+from gsc_trio.model import Halt, InFlightChanges, Job, Page
+from gsc_trio.spill import SpilledPage, SpillFile
+from gsc_trio.telemetry.events import BatchTaken, HaltRequested
+from gsc_trio.telemetry.instrument import Instruments
+
+
+class PageSink(Protocol):
+    """Where pages go in their order: one at a time, each done before the next."""
+
+    async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
+        """Take a page for good; a `Halt` stops the run after it."""
+
+    async def record_in_flight(self, changes: InFlightChanges) -> None:
+        """Take note of the registry's changes when there is no page to take them along."""
+
+
+@attrs.frozen
+class Batch:
+    """Jobs for one HTTP request."""
+
+    jobs: tuple[Job, ...]
+
+
+@attrs.frozen
+class Backpressure:
+    """Nothing to take now; `Coordinator.backpressure_relieved` waits until that changes."""
+
+    reason: str
+    """``max_in_flight``: too much is fetched and not committed yet. ``follow_ups``: the queue is
+    empty, but a page in flight may have a follow-up job."""
+
+
+@attrs.frozen
+class Halted:
+    """Nothing is given out any more, since the run stops."""
+
+    halt: Halt
+
+
+@attrs.frozen
+class NoMoreWork:
+    """The plan is done."""
+
+
+@attrs.frozen
+class CoordinatorStatistics:
+    """A snapshot, and the highest values so far."""
+
+    queue_depth: int
+    """Jobs in the queue."""
+    in_flight: int
+    """Jobs taken and not yet committed."""
+    waiting_bytes: int
+    """What the pages that wait in memory weigh."""
+    peak_queue_depth: int
+    peak_in_flight: int
+    peak_waiting_bytes: int
+    pages_spilled: int
+    """Pages that ever went through the spill file."""
+
+
+@attrs.define(eq=False)
+class _Entry:
+    """A job on its way from the plan to its commit."""
+
+    sequence: int
+    job: Job
+    page: Page | SpilledPage | None = None
+    """The answer, while it waits for its turn."""
+
+
+_in_order: Callable[[_Entry], int] = attrgetter("sequence")
+
+
+class Coordinator:
+    """Hands out jobs and takes pages; made by `open_coordinator`."""
+
+    def __init__(
+        self,
+        plan: Iterable[Job],
+        sink: PageSink,
+        *,
+        settings: Settings,
+        halt_switch: HaltSwitch,
+        instruments: Instruments,
+        spill: SpillFile,
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._switch = halt_switch
+        self._instruments = instruments
+        self._spill = spill
+        self._known: set[Job] = set()
+        self._backlog: deque[_Entry] = deque()
+        self._queue: deque[_Entry] = deque()
+        self._in_flight: dict[Job, _Entry] = {}
+        self._taken: list[tuple[Job, str]] = []
+        self._returned: list[Job] = []
+        self._waiting: dict[int, _Entry] = {}
+        self._waiting_bytes = 0
+        self._next_in_line = 0
+        self._is_writing = False
+        self._no_more_pages = False
+        self._idle_workers = trio.lowlevel.ParkingLot()
+        self._writer_wakeup = trio.Event()
+        self._page_written = RepeatedEvent()
+        self._writer_ended = trio.Event()
+        self._peaks = [0, 0, 0]
+        self._pages_spilled = 0
+        for job in plan:
+            self._add(job)
+        self._refill()
+
+    # What workers call.
+
+    def take_batch(
+        self, worker: str, *, max_jobs: int | None = None
+    ) -> Batch | Backpressure | Halted | NoMoreWork:
+        """The next jobs, or why there are none now.
+
+        Args:
+            worker: who takes them; it is told in the in-flight registry.
+            max_jobs: at most this many, if that is less than ``batch_size``.
+        """
+        if self._switch.halt is not None:
+            return Halted(self._switch.halt)
+        if not self._queue:
+            return Backpressure("follow_ups") if self._in_flight else NoMoreWork()
+        count = self._takeable(max_jobs or self._settings.batch_size)
+        if count == 0:
+            return Backpressure("max_in_flight")
+        jobs = []
+        for _ in range(count):
+            entry = self._queue.popleft()
+            self._in_flight[entry.job] = entry
+            jobs.append(entry.job)
+        self._taken += [(job, worker) for job in jobs]
+        self._refill()
+        self._writer_wakeup.set()
+        self._wake_workers()
+        self._instruments.handle(
+            BatchTaken(
+                worker=worker,
+                jobs=count,
+                queue_depth=len(self._queue),
+                in_flight=len(self._in_flight),
+            )
+        )
+        return Batch(tuple(jobs))
+
+    async def backpressure_relieved(self) -> None:
+        """Wait until `take_batch` may have something else to say."""
+        await self._idle_workers.park()
+
+    async def submit_results(self, page: Page) -> None:
+        """Take an answer. Waits while the sink lags behind, so that reading stops meanwhile.
+
+        An answer to a job that is not in flight, or that was answered already, is left out.
+
+        Raises:
+            StorageError: the spill file cannot be written.
+        """
+        entry = self._in_flight.get(page.job)
+        if entry is None or entry.page is not None:
+            await trio.lowlevel.checkpoint()
+            return
+        entry.page = page
+        self._waiting[entry.sequence] = entry
+        self._waiting_bytes += page.content_bytes
+        self._note_peaks()
+        self._writer_wakeup.set()
+        await trio.lowlevel.checkpoint()
+        while self._waiting_bytes > self._settings.max_waiting_bytes:
+            if not self._is_writing and self._next_in_line not in self._waiting:
+                await self._spill_page(entry)
+                return
+            await self._page_written.wait()
+
+    def requeue_batch(self, jobs: Iterable[Job]) -> None:
+        """Put jobs back to the front of the queue; those that are answered stay where they are."""
+        entries = []
+        for job in jobs:
+            entry = self._in_flight.get(job)
+            if entry is not None and entry.page is None:
+                del self._in_flight[job]
+                entries.append(entry)
+        if not entries:
+            return
+        self._returned += [entry.job for entry in entries]
+        self._queue = deque(sorted([*entries, *self._queue], key=_in_order))
+        while len(self._queue) > self._settings.max_queue_size:
+            self._backlog.appendleft(self._queue.pop())
+        self._note_peaks()
+        self._writer_wakeup.set()
+        self._wake_workers()
+
+    def halt(self, halt: Halt) -> None:
+        """Stop the run; the first reason counts. Whatever runs in `worker_scope` is cancelled."""
+        self._switch.request(halt)
+
+    @property
+    def worker_scope(self) -> trio.CancelScope:
+        """The cancel scope that the workers' nursery belongs into."""
+        return self._switch.scope
+
+    async def finalize(self) -> Halt | None:
+        """When the workers have ended: wait until what they brought is committed.
+
+        Returns:
+            Why the run stopped before its plan was done, or None if it is done.
+        """
+        self._close()
+        await self._writer_ended.wait()
+        return self._switch.halt
+
+    def statistics(self) -> CoordinatorStatistics:
+        """How full everything is, and was."""
+        return CoordinatorStatistics(
+            queue_depth=len(self._queue),
+            in_flight=len(self._in_flight),
+            waiting_bytes=self._waiting_bytes,
+            peak_queue_depth=self._peaks[0],
+            peak_in_flight=self._peaks[1],
+            peak_waiting_bytes=self._peaks[2],
+            pages_spilled=self._pages_spilled,
+        )
+
+    # The queue.
+
+    def _add(self, job: Job) -> None:
+        if job not in self._known:
+            self._backlog.append(_Entry(len(self._known), job))
+            self._known.add(job)
+
+    def _refill(self) -> None:
+        while self._backlog and len(self._queue) < self._settings.max_queue_size:
+            self._queue.append(self._backlog.popleft())
+        self._note_peaks()
+
+    def _takeable(self, wanted: int) -> int:
+        """How many jobs may be taken now. Less than a full batch only if nothing else can move.
+
+        Without that, a run that is held back by ``max_in_flight`` would go on in batches of one:
+        each commit frees one place. Places become free as long as the next job in line is in
+        flight; if it is the first in the queue, only taking it helps.
+        """
+        limit = self._settings.in_flight_limit
+        wanted = min(wanted, self._settings.batch_size, len(self._queue))
+        room = limit - len(self._in_flight)
+        if room >= min(wanted, limit):
+            return min(wanted, room)
+        return room if self._queue and self._queue[0].sequence == self._next_in_line else 0
+
+    def _wake_workers(self) -> None:
+        if self._switch.halt is not None or not (self._queue or self._in_flight):
+            self._idle_workers.unpark_all()
+        elif self._takeable(self._settings.batch_size):
+            self._idle_workers.unpark()  # it wakes the next one if there is more to take
+
+    def _note_peaks(self) -> None:
+        now = (len(self._queue), len(self._in_flight), self._waiting_bytes)
+        self._peaks = [max(pair) for pair in zip(self._peaks, now, strict=True)]
+
+    # The hand-over.
+
+    async def _hand_over_pages(self, scope: trio.CancelScope) -> None:
+        """Deliver pages in their order until there will be no more."""
+        try:
+            with scope:
+                while not await self._is_done():
+                    self._writer_wakeup = trio.Event()
+                    entry = self._next_entry()
+                    if entry is not None:
+                        await self._deliver(entry)
+                    elif self._taken or self._returned:
+                        await self._sink.record_in_flight(self._take_changes())
+                    else:
+                        await self._writer_wakeup.wait()
+        except StorageError as error:
+            self.halt(Halt(str(error), status="failed", error=error))
+        except Exception as error:  # noqa: BLE001 - a callback's; the front door raises it again
+            self.halt(Halt(f"a callback raised {error!r}", status="failed", error=error))
+        finally:
+            self._writer_ended.set()
+
+    async def _is_done(self) -> bool:
+        if self._no_more_pages and not self._waiting:
+            return True
+        if self._switch.hurried.is_set():
+            return True
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return False
+
+    def _next_entry(self) -> _Entry | None:
+        entry = self._waiting.get(self._next_in_line)
+        if entry is None and self._no_more_pages and self._waiting:
+            # After a halt: jobs in between went back, but what was answered is still written.
+            entry = self._waiting[min(self._waiting)]
+        return entry
+
+    async def _deliver(self, entry: _Entry) -> None:
+        self._is_writing = True
+        try:
+            page = entry.page
+            if isinstance(page, SpilledPage):
+                page = await self._spill.read(page)
+            if page is None:
+                raise RuntimeError(f"{entry.job} waits without a page")
+            if page.is_full and self._switch.halt is None:
+                self._add(page.follow_up)
+                self._refill()
+                self._wake_workers()
+            verdict = await self._sink.deliver(page, self._take_changes())
+            if isinstance(entry.page, Page):
+                self._waiting_bytes -= page.content_bytes
+            del self._waiting[entry.sequence]
+            del self._in_flight[entry.job]
+            self._next_in_line = entry.sequence + 1
+            if verdict is not None:
+                self.halt(verdict)
+        finally:
+            self._is_writing = False
+            self._page_written.set()
+        self._wake_workers()
+
+    async def _spill_page(self, entry: _Entry) -> None:
+        page = entry.page
+        if not isinstance(page, Page):
+            return
+        spilled = await self._spill.write(page)
+        if self._waiting.get(entry.sequence) is entry and self._next_in_line != entry.sequence:
+            entry.page = spilled
+            self._waiting_bytes -= page.content_bytes
+            self._pages_spilled += 1
+        else:
+            self._spill.discard(spilled)  # its turn has come meanwhile
+
+    def _take_changes(self) -> InFlightChanges:
+        changes = InFlightChanges(taken=tuple(self._taken), returned=tuple(self._returned))
+        self._taken, self._returned = [], []
+        return changes
+
+    def _close(self) -> None:
+        """No worker will bring another page."""
+        self.requeue_batch([job for job, entry in self._in_flight.items() if entry.page is None])
+        self._no_more_pages = True
+        self._writer_wakeup.set()
+
+    async def _watch_switch(self, writer_scope: trio.CancelScope) -> None:
+        await self._switch.requested.wait()
+        self._begin_grace(writer_scope)
+        await self._switch.hurried.wait()
+        writer_scope.cancel()
+
+    def _begin_grace(self, writer_scope: trio.CancelScope) -> None:
+        """The run is to stop: from now on the hand-over has ``grace_seconds``."""
+        deadline = trio.current_time() + self._settings.grace_seconds
+        writer_scope.deadline = min(writer_scope.deadline, deadline)
+        if self._switch.halt is not None:
+            self._instruments.handle(HaltRequested(self._switch.halt))
+
+
+@asynccontextmanager
+async def open_coordinator(
+    plan: Iterable[Job],
+    sink: PageSink,
+    *,
+    settings: Settings,
+    halt_switch: HaltSwitch | None = None,
+    instruments: Instruments | None = None,
+) -> AsyncIterator[Coordinator]:
+    """Open a coordinator with a nursery of its own; leaving it waits for what was answered.
+
+    When the body is cancelled or fails, pages that were answered are still written within
+    ``grace_seconds``.
+
+    Args:
+        plan: the jobs to begin with, in order; doubled ones are left out.
+        sink: where pages go in their order.
+        settings: the limits.
+        halt_switch: what stops the run from outside; by default its own.
+        instruments: who is told what happens.
+    """
+    switch = halt_switch or HaltSwitch()
+    # Shielded, so that a cancelled run can still write what was answered. It gets a deadline as
+    # soon as the run is to stop, and every way out of the body stops it.
+    writer_scope = trio.CancelScope(shield=True)
+    with SpillFile() as spill:
+        coordinator = Coordinator(
+            plan,
+            sink,
+            settings=settings,
+            halt_switch=switch,
+            instruments=instruments or Instruments(),
+            spill=spill,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(coordinator._hand_over_pages, writer_scope)  # noqa: SLF001
+            nursery.start_soon(coordinator._watch_switch, writer_scope)  # noqa: SLF001
+            try:
+                yield coordinator
+            except BaseException as error:
+                coordinator.halt(Halt("the run was cancelled", status="interrupted", error=error))
+                coordinator._begin_grace(writer_scope)  # noqa: SLF001 - the watcher is cancelled too
+                raise
+            finally:
+                coordinator._close()  # noqa: SLF001
+            await coordinator.finalize()
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,82 @@
+"""What happens to a page in its turn: the store, the callbacks, and whether the run goes on.
+
+Both paths hand their pages over through here, one at a time and in FIFO order, so whatever
+depends on order (the database, callbacks, `empty_result_limit`) is the same for both.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+
+from gsc_trio.model import Day, Halt, InFlightChanges, Page, SearchAnalyticsQuery
+from gsc_trio.paginator import EmptyDays
+from gsc_trio.store.base import Store
+from gsc_trio.telemetry.events import DayCompleted, PageCommitted
+from gsc_trio.telemetry.instrument import Instruments
+
+T = TypeVar("T")
+
+OnPage = Callable[[Page], Awaitable[None] | None]
+"""Gets every page in its turn; a plain function or an async one."""
+
+OnComplete = Callable[[Day], Awaitable[Halt | None] | Halt | None]
+"""Gets every day when its last page was handed over; a `Halt` that it returns stops the run."""
+
+
+@attrs.define(eq=False)
+class Delivery:
+    """Hands pages to a store, then to callbacks.
+
+    Args:
+        query: whose pages they are.
+        store: where pages are committed.
+        empty_days: what watches for the old end of the property's history.
+        instruments: who is told.
+        last_final_day: the newest day whose data is sure to be final.
+        on_page: called with each page, after it is committed.
+        on_complete: called with each day, after its last page is committed.
+    """
+
+    query: SearchAnalyticsQuery
+    store: Store
+    empty_days: EmptyDays
+    instruments: Instruments
+    last_final_day: dt.date
+    on_page: OnPage | None = None
+    on_complete: OnComplete | None = None
+
+    async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
+        """Commit a page and call back; returns why the run must stop after it, if it must."""
+        if self._is_not_final_yet(page):
+            # Google leaves days out that are not final: in the ledger it would pass for empty.
+            returned = (*changes.returned, page.job)
+            await self.record_in_flight(attrs.evolve(changes, returned=returned))
+        else:
+            await self.store.write_page(self.query, page, changes)
+        self.instruments.handle(PageCommitted(page))
+        if self.on_page is not None:
+            await _result_of(self.on_page(page))
+        halt = None
+        if not page.is_full:
+            day = Day(page.job.data_date, rows=page.job.start_row + len(page.rows))
+            self.instruments.handle(DayCompleted(day))
+            if self.on_complete is not None:
+                halt = await _result_of(self.on_complete(day))
+        return halt or self.empty_days.note(page)
+
+    async def record_in_flight(self, changes: InFlightChanges) -> None:
+        """Keep the store's copy of the in-flight registry up to date."""
+        await self.store.record_in_flight(self.query, changes)
+
+    def _is_not_final_yet(self, page: Page) -> bool:
+        is_fresh = page.job.data_date > self.last_final_day
+        return is_fresh and not page.rows and self.query.data_state == "final"
+
+
+async def _result_of(result: Awaitable[T] | T) -> T:
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,147 @@
+"""What to do about failures: who waits, how long, and when to give up.
+
+By reason (Source: Search Console API usage limits and error reference):
+
+- final errors halt the run, with the property, the date and Google's words;
+- "too fast" pauses the user's key for all workers, doubling until an answer comes;
+- the load quota pauses it for 15 minutes; one query then probes, and if that is refused too, the
+  daily quota is used up and the run halts;
+- everything else makes the worker that met it back off, exponentially with full jitter.
+
+Every failed HTTP request costs one of the run's retry budget, however many of its parts failed;
+ten answered pages give one back. So a service that is down ends the run with the cause, and one
+that hiccups never does, however long the run is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import attrs
+
+from gsc_trio.client import Failure
+from gsc_trio.config import Settings
+from gsc_trio.errors import (
+    FinalError,
+    LoadQuotaExceededError,
+    PermissionDeniedError,
+    RateLimitExceededError,
+    UnauthenticatedError,
+)
+from gsc_trio.model import Halt
+from gsc_trio.permits import Grant
+from gsc_trio.rate_limiter import RateLimiter
+from gsc_trio.telemetry.events import JobsRetried
+from gsc_trio.telemetry.instrument import Instruments
+
+PAGES_PER_RETRY = 10
+"""How many answered pages give one retry back to the budget."""
+
+_ADVICE = {
+    PermissionDeniedError: "check the property's name, and that this account may see it",
+    UnauthenticatedError: "get a new access token and run again",
+}
+
+
+@attrs.define(eq=False)
+class RetryPolicy:
+    """The policy of one run, shared by its workers.
+
+    Args:
+        site_url: the property, for messages.
+        user: whose key pauses.
+        settings: the budget and the delays.
+        limiter: what pauses keys.
+        instruments: who is told of retries.
+        random: where jitter comes from.
+    """
+
+    site_url: str
+    user: str
+    settings: Settings
+    limiter: RateLimiter
+    instruments: Instruments
+    random: random.Random = attrs.field(factory=random.Random)
+    _budget: float = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._budget = float(self.settings.retry_budget)
+
+    def note_pages(self, count: int, grant: Grant) -> None:
+        """Pages were answered."""
+        if count:
+            self.limiter.note_success(self.user, grant)
+            refund = count / PAGES_PER_RETRY
+            self._budget = min(self._budget + refund, float(self.settings.retry_budget))
+
+    def judge(
+        self, failures: Sequence[Failure], grant: Grant, failures_in_a_row: int
+    ) -> Halt | float:
+        """Decide about the failures of one HTTP request.
+
+        Args:
+            failures: at least one.
+            grant: what the request was sent with.
+            failures_in_a_row: how many requests of this worker have failed, with this one.
+
+        Returns:
+            Why the run must halt, or how many seconds this worker backs off. When the key
+            pauses, that is 0: the limiter makes everyone wait.
+        """
+        final = next((each for each in failures if isinstance(each.error, FinalError)), None)
+        if final is not None:
+            return self._final(final)
+        worst = self._worst(failures)
+        if isinstance(worst.error, LoadQuotaExceededError) and grant.is_probe:
+            return Halt(
+                f"{self.site_url}: the load quota is still used up after a pause of "
+                f"{self.settings.load_quota_pause_seconds:g} seconds, so it is the daily one: run "
+                f"again tomorrow to go on. Google says: {worst.error}",
+                error=worst.error,
+            )
+        self._budget -= 1
+        if self._budget < 0:
+            return Halt(
+                f"{self.site_url}, {worst.job}: gave up after too many failed requests "
+                f"(retry_budget {self.settings.retry_budget}). The last one: {worst.error}",
+                status="failed",
+                error=worst.error,
+            )
+        delay = self._delay(worst, grant, failures_in_a_row)
+        jobs = tuple(each.job for each in failures)
+        self.instruments.handle(JobsRetried(jobs, worst.error, delay))
+        return delay
+
+    def _delay(self, worst: Failure, grant: Grant, failures_in_a_row: int) -> float:
+        if isinstance(worst.error, LoadQuotaExceededError):
+            pause = self.settings.load_quota_pause_seconds
+            self.limiter.pause_for_load(self.user, grant, worst.error, pause)
+            return 0.0
+        if isinstance(worst.error, RateLimitExceededError):
+            self.limiter.pause_for_rate(self.user, grant, worst.error)
+            return 0.0
+        ceiling = min(
+            self.settings.retry_initial_seconds * 2 ** min(failures_in_a_row - 1, 30),
+            self.settings.retry_maximum_seconds,
+        )
+        return max(self.random.uniform(0.0, ceiling), worst.error.retry_after_seconds or 0.0)
+
+    @staticmethod
+    def _worst(failures: Sequence[Failure]) -> Failure:
+        """The failure that asks for the longest wait."""
+        for kind in (LoadQuotaExceededError, RateLimitExceededError):
+            for failure in failures:
+                if isinstance(failure.error, kind):
+                    return failure
+        return failures[0]
+
+    def _final(self, failure: Failure) -> Halt:
+        advice = next(
+            (f"; {text}" for kind, text in _ADVICE.items() if isinstance(failure.error, kind)), ""
+        )
+        return Halt(
+            f"{self.site_url}, {failure.job}: Google refused: {failure.error}{advice}",
+            status="failed",
+            error=failure.error,
+        )

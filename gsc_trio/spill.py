@@ -1,0 +1,107 @@
+"""Where pages wait that have no room in memory: a temporary file without a name.
+
+It has no name so that even a killed process leaves nothing behind. Space is taken at the end and
+given back when the last page has left; a run can spill no more pages than may be in flight.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import IO, Self
+
+import attrs
+import msgspec
+import trio
+
+from gsc_trio.errors import StorageError
+from gsc_trio.model import Page, Row
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(list[Row])
+
+
+@attrs.frozen
+class SpilledPage:
+    """A page without its rows, and where in the file they are."""
+
+    page: Page
+    offset: int
+    length: int
+
+
+class SpillFile(AbstractContextManager["SpillFile"]):
+    """The file; made when it is first needed.
+
+    Raises:
+        StorageError: the folder for temporary files is full or cannot be written.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] | None = None
+        self._end = 0
+        self._pages = 0
+        """Pages in the file or on their way to it; the file is emptied only when there are none."""
+
+    async def write(self, page: Page) -> SpilledPage:
+        """Put a page into the file."""
+        content = _encoder.encode(page.rows)
+        spilled = SpilledPage(attrs.evolve(page, rows=[]), self._end, len(content))
+        self._end += len(content)
+        self._pages += 1
+        try:
+            await trio.to_thread.run_sync(self._write_at, content, spilled.offset)
+        except BaseException as error:
+            self.discard(spilled)
+            if not isinstance(error, OSError):
+                raise
+            raise StorageError(
+                f"cannot write {len(content):,} bytes to a temporary file in "
+                f"{tempfile.gettempdir()}: {error.strerror}; free space there, or raise "
+                "max_waiting_bytes"
+            ) from error
+        return spilled
+
+    async def read(self, spilled: SpilledPage) -> Page:
+        """Get a page back; it leaves the file."""
+        try:
+            content = await trio.to_thread.run_sync(self._read_at, spilled.offset, spilled.length)
+        except OSError as error:
+            raise StorageError(f"cannot read a temporary file: {error.strerror}") from error
+        self.discard(spilled)
+        return attrs.evolve(spilled.page, rows=_decoder.decode(content))
+
+    def discard(self, spilled: SpilledPage) -> None:
+        """Forget a page."""
+        self._pages -= 1
+        if self._pages == 0:
+            self._end = 0
+            if self._file is not None:
+                self._file.truncate(0)
+
+    def _write_at(self, content: bytes, offset: int) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="gsc-trio-")  # noqa: SIM115
+        descriptor, view = self._file.fileno(), memoryview(content)
+        while view:
+            written = os.pwrite(descriptor, view, offset)
+            view, offset = view[written:], offset + written
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        if self._file is None:
+            raise RuntimeError("nothing was spilled")
+        return os.pread(self._file.fileno(), length, offset)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
