@@ -144,9 +144,7 @@ async def backfill(
         async with open_coordinator(
             plan, delivery, settings=settings, halt_switch=switch, instruments=telemetry
         ) as coordinator:
-            await WorkerPool(
-                coordinator, client, query, retry_policy, settings, telemetry
-            ).run()
+            await WorkerPool(coordinator, client, query, retry_policy, settings, telemetry).run()
     if switch.halt is not None and switch.halt.status == "failed":
         error = switch.halt.error
         if error is not None and not isinstance(error, GscTrioError):
@@ -167,7 +165,5 @@ class _NoStore:
     ) -> None:
         pass
 
-    async def record_in_flight(
-        self, query: SearchAnalyticsQuery, changes: InFlightChanges
-    ) -> None:
+    async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         pass

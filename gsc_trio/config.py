@@ -8,9 +8,11 @@ tested against it.
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
@@ -35,13 +37,20 @@ def _setting(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-    secret: bool = False,
+    has_flag: bool = False,
+    is_secret: bool = False,
 ) -> Any:
     return attrs.field(
         default=default,
         kw_only=True,
-        repr=not secret,
-        metadata={"help": text, "minimum": minimum, "maximum": maximum, "secret": secret},
+        repr=not is_secret,
+        metadata={
+            "help": text,
+            "minimum": minimum,
+            "maximum": maximum,
+            "has_flag": has_flag,
+            "is_secret": is_secret,
+        },
     )
 
 
@@ -54,16 +63,25 @@ class Settings:
     """
 
     max_concurrency: int = _setting(
-        3, "How many workers fetch at once. 1 is the plain sequential loop.", minimum=1, maximum=100
+        3,
+        "How many workers fetch at once. 1 is the plain sequential loop.",
+        minimum=1,
+        maximum=100,
+        has_flag=True,
     )
     batch_size: int = _setting(
         50,
         "How many queries go into one HTTP batch. 1 sends plain queries.",
         minimum=1,
         maximum=1_000,
+        has_flag=True,
     )
     max_queue_size: int = _setting(
-        1_000, "How many jobs may wait in the queue.", minimum=1, maximum=1_000_000
+        1_000,
+        "How many jobs may wait in the queue.",
+        minimum=1,
+        maximum=1_000_000,
+        has_flag=True,
     )
     max_in_flight: int | None = _setting(
         None,
@@ -71,6 +89,7 @@ class Settings:
         "2 × batch_size × max_concurrency.",
         minimum=1,
         maximum=1_000_000,
+        has_flag=True,
     )
     max_waiting_bytes: int = _setting(
         64 * 1024 * 1024,
@@ -84,6 +103,7 @@ class Settings:
         "The quota per site and per user, in queries in any 60 seconds.",
         minimum=1,
         maximum=1_000_000,
+        has_flag=True,
     )
     project_queries_per_minute: int = _setting(
         40_000,
@@ -148,24 +168,22 @@ class Settings:
         maximum=3_600,
     )
     api_root: str = _setting(
-        "https://searchconsole.googleapis.com", "The address of the Search Console API."
+        "https://searchconsole.googleapis.com",
+        "The address of the Search Console API.",
+        has_flag=True,
     )
     batch_path: str = _setting("/batch", "The path of the batch method below the address.")
     access_token: str | None = _setting(
-        None, "An OAuth 2.0 access token. Better given by the environment.", secret=True
+        None,
+        "An OAuth 2.0 access token for the scope webmasters.readonly. Better given by the "
+        "environment, where other users of the machine do not see it.",
+        has_flag=True,
+        is_secret=True,
     )
 
     def __attrs_post_init__(self) -> None:
         for field in attrs.fields(Settings):
-            _check_range(field, getattr(self, field.name))
-        parts = urlsplit(self.api_root)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise UsageError(
-                f"api_root is {self.api_root!r}: use an address that begins with https:// "
-                "or http://"
-            )
-        if not self.batch_path.startswith("/"):
-            raise UsageError(f"batch_path is {self.batch_path!r}: begin it with /")
+            check_setting(field.name, getattr(self, field.name), field.name)
 
     @property
     def in_flight_limit(self) -> int:
@@ -191,8 +209,8 @@ def load_settings(
         **overrides: values that win over everything else; None means not given.
 
     Raises:
-        UsageError: an unreadable file, an unknown key, profile or variable, a value of the wrong
-            type or out of its range. The message names the source.
+        UsageError: an unreadable file, an unknown key, profile or ``GSC_TRIO_*`` variable, a value
+            of the wrong type or out of its range. The message names the source.
     """
     config_file = config_file or environment.get(f"{ENVIRONMENT_PREFIX}CONFIG")
     from_file = _read_file(Path(config_file)) if config_file else {}
@@ -217,25 +235,44 @@ def _read_file(path: Path) -> dict[str, Any]:
         loaded = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file {path} is not valid TOML: {error}") from None
-    values: dict[str, Any] = {}
+    known = ("profile", *attrs.fields_dict(Settings))
     for name, value in loaded.items():
+        if name not in known:
+            raise UsageError(f"{path} has an unknown setting {name!r}: {_suggestion(name, known)}")
         if name == "profile":
             if not isinstance(value, str):
-                raise UsageError(f"profile in {path} must be a string")
-            values[name] = value
-            continue
-        values[name] = _checked_type(name, value, f"{name} in {path}")
-    return values
+                raise UsageError(f"profile in {path} is {value!r}: it must be a string")
+        else:
+            check_setting(name, value, f"{name} in {path}")
+    return loaded
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    names = {environment_variable(field.name): field.name for field in attrs.fields(Settings)}
+    known = (f"{ENVIRONMENT_PREFIX}CONFIG", f"{ENVIRONMENT_PREFIX}PROFILE", *names)
     values: dict[str, Any] = {}
-    for field in attrs.fields(Settings):
-        variable = f"{ENVIRONMENT_PREFIX}{field.name.upper()}"
-        text = environment.get(variable)
-        if text:
-            values[field.name] = _parsed(field.name, text, variable)
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        # A mis-spelt variable that is passed over would be a rollback that did not happen.
+        if variable not in known:
+            raise UsageError(f"unknown variable {variable}: {_suggestion(variable, known)}")
+        if variable in names and text:
+            values[names[variable]] = parse_setting(names[variable], text, variable)
     return values
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+
+
+# What is known of each setting.
+
+
+def environment_variable(name: str) -> str:
+    """The variable that sets a setting."""
+    return f"{ENVIRONMENT_PREFIX}{name.upper()}"
 
 
 def setting_type(name: str) -> type:
@@ -244,35 +281,91 @@ def setting_type(name: str) -> type:
     return next(kind for kind in (int, float, str) if kind is hint or hint == kind | None)
 
 
-_TYPE_NAMES = {int: "a whole number", float: "a number", str: "a string"}
+def setting_range(name: str) -> str:
+    """The allowed range of a setting as a text, or an empty one if it has none."""
+    metadata = attrs.fields_dict(Settings)[name].metadata
+    if metadata["minimum"] is None:
+        return ""
+    return f"{_written(metadata['minimum'])} to {_written(metadata['maximum'])}"
 
 
-def _parsed(name: str, text: str, source: str) -> Any:
+def parse_setting(name: str, text: str, source: str) -> Any:
+    """Read a setting that was given as text.
+
+    Args:
+        name: the setting.
+        text: what was given.
+        source: where, as a flag or a variable, for the message.
+
+    Raises:
+        UsageError: it is of another type, or out of its range.
+    """
+    text = text.strip()
     kind = setting_type(name)
+    value: Any = text
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
-        raise UsageError(f"{source} is {text!r}: it must be {_TYPE_NAMES[kind]}") from None
-
-
-def _checked_type(name: str, value: Any, source: str) -> Any:
-    if name not in attrs.fields_dict(Settings):
-        known = ", ".join(("profile", *attrs.fields_dict(Settings)))
-        raise UsageError(f"unknown setting {source}: the settings are {known}")
-    kind = setting_type(name)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise UsageError(f"{source} is {value!r}: it must be {_TYPE_NAMES[kind]}")
+        raise UsageError(f"{source} is {text!r}: {_expected(name)}") from None
+    check_setting(name, value, source)
     return value
 
 
-def _check_range(field: attrs.Attribute[Any], value: Any) -> None:
-    minimum, maximum = field.metadata["minimum"], field.metadata["maximum"]
-    if value is None or minimum is None:
+def check_setting(name: str, value: Any, source: str) -> None:
+    """Refuse a value that a setting cannot have.
+
+    Args:
+        name: the setting.
+        value: what was given; None only where that is the default.
+        source: where it was given, for the message.
+
+    Raises:
+        UsageError: the message names the source and says what is allowed; it shows no secret.
+    """
+    field = attrs.fields_dict(Settings)[name]
+    if value is None and field.default is None:
         return
+    kind = setting_type(name)
+    is_of_type = type(value) is kind or (kind is float and type(value) is int)
+    minimum, maximum = field.metadata["minimum"], field.metadata["maximum"]
+    if not is_of_type or not (minimum is None or minimum <= value <= maximum):
+        given = "of another type" if field.metadata["is_secret"] else _written(value)
+        raise UsageError(f"{source} is {given}: {_expected(name)}")
+    if name == "api_root":
+        _check_api_root(value, source)
+    elif name == "batch_path" and not value.startswith("/"):
+        raise UsageError(f"{source} is {value!r}: begin it with /")
+    elif name == "access_token" and not re.fullmatch(r"[!-~]+", value):
+        # The HTTP library would refuse it too, but with a message that shows it.
+        raise UsageError(f"{source} is no access token: it has spaces or special characters in it")
+
+
+def _check_api_root(address: str, source: str) -> None:
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_address = is_address and parts.port != 0
+    except ValueError:  # a port that is no number, or an unclosed bracket of an IPv6 address
+        is_address = False
+    if is_address and (parts.username or parts.password):
+        raise UsageError(f"{source} must have no user name or password in it: use access_token")
+    if not is_address or parts.query or parts.fragment:
+        raise UsageError(
+            f"{source} is {address!r}: use an address that begins with https:// or http://, "
+            "as http://127.0.0.1:8765"
+        )
+
+
+_TYPE_NAMES = {int: "a whole number", float: "a number", str: "a text"}
+
+
+def _expected(name: str) -> str:
+    allowed = setting_range(name)
+    return f"use {_TYPE_NAMES[setting_type(name)]}" + (f" from {allowed}" if allowed else "")
+
+
+def _written(value: object) -> str:
+    """A number as people write it, and anything else as Python does."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        kind = _TYPE_NAMES[setting_type(field.name)]
-        raise UsageError(f"{field.name} is {value!r}: it must be {kind}")
-    if not minimum <= value <= maximum:
-        raise UsageError(f"{field.name} is {value:g}: use {minimum:,g} to {maximum:,g}")
+        return repr(value)
+    return f"{value:,}".removesuffix(".0")

@@ -404,6 +404,7 @@ class Coordinator:
         """The run is to stop: from now on the hand-over has ``grace_seconds``."""
         deadline = trio.current_time() + self._settings.grace_seconds
         writer_scope.deadline = min(writer_scope.deadline, deadline)
+        self._idle_workers.unpark_all()
         if self._switch.halt is not None:
             self._instruments.handle(HaltRequested(self._switch.halt))
 
@@ -416,6 +417,7 @@ async def open_coordinator(
     settings: Settings,
     halt_switch: HaltSwitch | None = None,
     instruments: Instruments | None = None,
+    spill: SpillFile | None = None,
 ) -> AsyncIterator[Coordinator]:
     """Open a coordinator with a nursery of its own; leaving it waits for what was answered.
 
@@ -428,19 +430,20 @@ async def open_coordinator(
         settings: the limits.
         halt_switch: what stops the run from outside; by default its own.
         instruments: who is told what happens.
+        spill: where pages wait that have no room in memory; by default a temporary file.
     """
     switch = halt_switch or HaltSwitch()
     # Shielded, so that a cancelled run can still write what was answered. It gets a deadline as
     # soon as the run is to stop, and every way out of the body stops it.
     writer_scope = trio.CancelScope(shield=True)
-    with SpillFile() as spill:
+    with spill or SpillFile() as spill_file:
         coordinator = Coordinator(
             plan,
             sink,
             settings=settings,
             halt_switch=switch,
             instruments=instruments or Instruments(),
-            spill=spill,
+            spill=spill_file,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(coordinator._hand_over_pages, writer_scope)  # noqa: SLF001

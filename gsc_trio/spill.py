@@ -41,6 +41,8 @@ class SpillFile(AbstractContextManager["SpillFile"]):
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
+        self._one_thread = trio.CapacityLimiter(1)
+        """The first write makes the file: two at once would make two."""
         self._end = 0
         self._pages = 0
         """Pages in the file or on their way to it; the file is emptied only when there are none."""
@@ -52,7 +54,9 @@ class SpillFile(AbstractContextManager["SpillFile"]):
         self._end += len(content)
         self._pages += 1
         try:
-            await trio.to_thread.run_sync(self._write_at, content, spilled.offset)
+            await trio.to_thread.run_sync(
+                self._write_at, content, spilled.offset, limiter=self._one_thread
+            )
         except BaseException as error:
             self.discard(spilled)
             if not isinstance(error, OSError):
@@ -67,7 +71,9 @@ class SpillFile(AbstractContextManager["SpillFile"]):
     async def read(self, spilled: SpilledPage) -> Page:
         """Get a page back; it leaves the file."""
         try:
-            content = await trio.to_thread.run_sync(self._read_at, spilled.offset, spilled.length)
+            content = await trio.to_thread.run_sync(
+                self._read_at, spilled.offset, spilled.length, limiter=self._one_thread
+            )
         except OSError as error:
             raise StorageError(f"cannot read a temporary file: {error.strerror}") from error
         self.discard(spilled)

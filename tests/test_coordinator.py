@@ -1,0 +1,470 @@
+"""The coordinator's promises, without a network: limits, order, dedup, backpressure, halts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Callable
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from gsc_trio.config import Settings
+from gsc_trio.coordinator import (
+    Backpressure,
+    Batch,
+    Coordinator,
+    Halted,
+    NoMoreWork,
+    open_coordinator,
+)
+from gsc_trio.errors import StorageError
+from gsc_trio.halt import HaltSwitch
+from gsc_trio.model import Halt, InFlightChanges, Job, Page, Row
+from gsc_trio.telemetry.events import HaltRequested
+from gsc_trio.telemetry.instrument import Instruments
+from gsc_trio.testing.virtual_time import SpillInMemory, run_in_virtual_time
+
+ROW_LIMIT = 3
+FIRST_DAY = dt.date(2026, 1, 1)
+
+
+def day(number: int) -> dt.date:
+    return FIRST_DAY + dt.timedelta(days=number)
+
+
+def plan_of(days: int) -> list[Job]:
+    return [Job(day(number)) for number in range(days)]
+
+
+def page_of(job: Job, rows: int = 1, content_bytes: int = 100) -> Page:
+    keys = [(f"{job.data_date}/{job.start_row + number}",) for number in range(rows)]
+    return Page(job, [Row(keys=key) for key in keys], ROW_LIMIT, content_bytes)
+
+
+@attrs.define(eq=False)
+class ListSink:
+    """Keeps pages in the order in which they come, slowly if asked."""
+
+    seconds_per_page: float = 0.0
+    verdict: Callable[[Page], Halt | None] = lambda page: None
+    pages: list[Page] = attrs.field(factory=list)
+    in_flight: set[Job] = attrs.field(factory=set)
+    begun: list[Job] = attrs.field(factory=list)
+
+    async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
+        self.begun.append(page.job)
+        self._apply(changes)
+        await trio.sleep(self.seconds_per_page)
+        self.in_flight.discard(page.job)
+        self.pages.append(page)
+        return self.verdict(page)
+
+    async def record_in_flight(self, changes: InFlightChanges) -> None:
+        self._apply(changes)
+
+    def _apply(self, changes: InFlightChanges) -> None:
+        self.in_flight |= {job for job, _ in changes.taken}
+        self.in_flight -= set(changes.returned)
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [page.job for page in self.pages]
+
+
+def sequential_order(plan: list[Job], rows_of: Callable[[Job], int]) -> list[Job]:
+    """What a plain queue would do: the oracle for order and follow-up jobs."""
+    queue, order = list(dict.fromkeys(plan)), []
+    while queue:
+        job = queue.pop(0)
+        order.append(job)
+        if rows_of(job) == ROW_LIMIT:
+            queue.append(Job(job.data_date, job.start_row + ROW_LIMIT))
+    return order
+
+
+def taken(answer: object) -> tuple[Job, ...]:
+    assert isinstance(answer, Batch), answer
+    return answer.jobs
+
+
+async def drain(
+    coordinator: Coordinator, rows_of: Callable[[Job], int], name: str = "worker", **page: int
+) -> None:
+    """A worker without network: answer everything, in the order in which it is given out."""
+    while True:
+        batch = coordinator.take_batch(name)
+        if isinstance(batch, Backpressure):
+            await coordinator.backpressure_relieved()
+        elif isinstance(batch, Batch):
+            for job in batch.jobs:
+                await coordinator.submit_results(page_of(job, rows_of(job), **page))
+        else:
+            return
+
+
+async def test_the_queue_is_drained_in_order_with_follow_ups_after_the_plan() -> None:
+    sink = ListSink()
+
+    def rows_of(job: Job) -> int:
+        return ROW_LIMIT if job in {Job(day(0)), Job(day(2)), Job(day(0), 3)} else 1
+
+    async with open_coordinator(plan_of(4), sink, settings=Settings(batch_size=3)) as coordinator:
+        await drain(coordinator, rows_of)
+        assert coordinator.take_batch("worker") == NoMoreWork()
+        assert await coordinator.finalize() is None
+    assert sink.jobs == [
+        *plan_of(4),
+        Job(day(0), 3),
+        Job(day(2), 3),
+        Job(day(0), 6),
+    ]
+    assert sink.in_flight == set()
+
+
+async def test_a_doubled_job_or_answer_counts_once() -> None:
+    sink = ListSink()
+    plan = [*plan_of(2), *plan_of(2)]
+    async with open_coordinator(plan, sink, settings=Settings()) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        assert jobs == (Job(day(0)), Job(day(1)))
+        for job in (jobs[1], jobs[0], jobs[0], Job(day(9))):
+            await coordinator.submit_results(page_of(job))
+    assert sink.jobs == plan_of(2)
+
+
+async def test_pages_wait_for_their_turn_however_they_are_answered() -> None:
+    sink = ListSink()
+    async with open_coordinator(plan_of(4), sink, settings=Settings()) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        for job in jobs[:0:-1]:
+            await coordinator.submit_results(page_of(job))
+        await trio.testing.wait_all_tasks_blocked()
+        assert sink.jobs == []
+        await coordinator.submit_results(page_of(jobs[0]))
+    assert sink.jobs == plan_of(4)
+
+
+async def test_a_batch_that_goes_back_comes_first_and_in_order() -> None:
+    async with open_coordinator(
+        plan_of(9), ListSink(), settings=Settings(batch_size=3)
+    ) as coordinator:
+        first, second = (taken(coordinator.take_batch("worker")) for _ in range(2))
+        coordinator.requeue_batch(second)
+        coordinator.requeue_batch(first)
+        assert taken(coordinator.take_batch("worker")) == first
+        assert taken(coordinator.take_batch("worker")) == second
+        coordinator.halt(Halt("enough"))
+
+
+async def test_only_what_is_not_answered_goes_back() -> None:
+    async with open_coordinator(
+        plan_of(3), ListSink(), settings=Settings(batch_size=3)
+    ) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        await coordinator.submit_results(page_of(jobs[1]))
+        coordinator.requeue_batch(jobs)
+        assert taken(coordinator.take_batch("worker")) == (jobs[0], jobs[2])
+        coordinator.halt(Halt("enough"))
+
+
+async def test_a_full_queue_gives_its_tail_back_when_a_batch_returns() -> None:
+    sink = ListSink()
+    settings = Settings(batch_size=2, max_queue_size=2)
+    async with open_coordinator(plan_of(7), sink, settings=settings) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        assert coordinator.statistics().queue_depth == 2
+        coordinator.requeue_batch(jobs)
+        assert coordinator.statistics().queue_depth == 2
+        assert taken(coordinator.take_batch("worker")) == jobs
+        coordinator.requeue_batch(jobs)
+        await drain(coordinator, lambda job: 1)
+    assert sink.jobs == plan_of(7)
+
+
+async def test_it_says_which_limit_holds_a_worker_back_and_when_it_is_relieved(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = ListSink()
+    settings = Settings(batch_size=2, max_in_flight=2)
+    async with open_coordinator(plan_of(3), sink, settings=settings) as coordinator:
+        jobs = taken(coordinator.take_batch("one"))
+        assert coordinator.take_batch("two") == Backpressure("max_in_flight")
+        relieved = trio.Event()
+
+        async def wait() -> None:
+            await coordinator.backpressure_relieved()
+            relieved.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not relieved.is_set()
+            await coordinator.submit_results(page_of(jobs[0]))
+            with trio.fail_after(1):
+                await relieved.wait()
+        assert taken(coordinator.take_batch("two")) == (Job(day(2)),)
+        await coordinator.submit_results(page_of(jobs[1]))
+        assert coordinator.take_batch("one") == Backpressure("follow_ups")
+        await coordinator.submit_results(page_of(Job(day(2)), ROW_LIMIT))
+        await trio.testing.wait_all_tasks_blocked()
+        assert taken(coordinator.take_batch("two")) == (Job(day(2), ROW_LIMIT),)
+        assert coordinator.take_batch("one") == Backpressure("follow_ups")
+        await coordinator.submit_results(page_of(Job(day(2), ROW_LIMIT)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert coordinator.take_batch("one") == NoMoreWork()
+
+
+async def test_batches_stay_full_when_the_in_flight_limit_binds(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sizes = []
+    settings = Settings(batch_size=10, max_in_flight=15)
+    async with open_coordinator(plan_of(100), ListSink(), settings=settings) as coordinator:
+
+        async def work() -> None:
+            while True:
+                batch = coordinator.take_batch("worker")
+                if isinstance(batch, Backpressure):
+                    await coordinator.backpressure_relieved()
+                elif isinstance(batch, Batch):
+                    sizes.append(len(batch.jobs))
+                    await trio.sleep(1)
+                    for job in batch.jobs:
+                        await coordinator.submit_results(page_of(job))
+                else:
+                    return
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(work)
+    assert sizes == [10] * 10
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    days=st.integers(1, 25),
+    workers=st.integers(1, 6),
+    batch_size=st.integers(1, 7),
+    max_queue_size=st.integers(1, 8),
+    max_in_flight=st.integers(1, 12),
+    max_waiting_bytes=st.sampled_from([1, 150, 1_000, 10_000]),
+    seconds_per_page=st.sampled_from([0.0, 0.5]),
+)
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_any_limits_any_delays_and_failures_give_the_sequential_order(
+    seed: int,
+    days: int,
+    workers: int,
+    batch_size: int,
+    max_queue_size: int,
+    max_in_flight: int,
+    max_waiting_bytes: int,
+    seconds_per_page: float,
+) -> None:
+    rows = random.Random(seed)
+    full_days = {day(number) for number in range(days) if rows.random() < 0.3}
+
+    def rows_of(job: Job) -> int:
+        return ROW_LIMIT if job.data_date in full_days and job.start_row < 6 else job.start_row // 3
+
+    async def run() -> None:
+        chance = random.Random(seed)
+        sink = ListSink(seconds_per_page)
+        settings = Settings(
+            batch_size=batch_size,
+            max_queue_size=max_queue_size,
+            max_in_flight=max_in_flight,
+            max_waiting_bytes=max_waiting_bytes,
+        )
+
+        async def work(name: str) -> None:
+            while True:
+                batch = coordinator.take_batch(name)
+                if isinstance(batch, Backpressure):
+                    await coordinator.backpressure_relieved()
+                    continue
+                if not isinstance(batch, Batch):
+                    return
+                jobs = list(batch.jobs)
+                chance.shuffle(jobs)
+                for job in jobs:
+                    await trio.sleep(chance.choice([0, 0.1, 1, 10]))
+                    if chance.random() < 0.8:
+                        await coordinator.submit_results(page_of(job, rows_of(job)))
+                coordinator.requeue_batch(batch.jobs)
+
+        with trio.fail_after(1_000_000):  # a deadlock ends here, in virtual time
+            async with (
+                open_coordinator(
+                    plan_of(days), sink, settings=settings, spill=SpillInMemory()
+                ) as coordinator,
+                trio.open_nursery() as nursery,
+            ):
+                for number in range(workers):
+                    nursery.start_soon(work, f"worker-{number}")
+            statistics = coordinator.statistics()
+        assert sink.jobs == sequential_order(plan_of(days), rows_of)
+        assert sink.in_flight == set()
+        assert statistics.peak_queue_depth <= max_queue_size
+        assert statistics.peak_in_flight <= max_in_flight
+        assert statistics.peak_waiting_bytes <= max_waiting_bytes + 100 * (workers + 1)
+        assert (statistics.queue_depth, statistics.in_flight, statistics.waiting_bytes) == (0, 0, 0)
+
+    run_in_virtual_time(run)
+
+
+async def test_a_lagging_sink_holds_the_worker_back(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = ListSink(seconds_per_page=1)
+    settings = Settings(max_waiting_bytes=250)
+    async with open_coordinator(plan_of(10), sink, settings=settings) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        for number, job in enumerate(jobs):
+            await coordinator.submit_results(page_of(job))
+            # It reads on only while two pages or fewer wait to be written.
+            assert number + 1 - len(sink.pages) <= 3
+        assert coordinator.statistics().pages_spilled == 0
+    assert sink.jobs == plan_of(10)
+
+
+async def test_pages_that_wait_for_order_are_spilled_instead() -> None:
+    sink = ListSink()
+    settings = Settings(max_waiting_bytes=250)
+    async with open_coordinator(plan_of(20), sink, settings=settings) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        for job in jobs[:0:-1]:
+            with trio.fail_after(5):
+                await coordinator.submit_results(page_of(job, rows=2))
+            assert coordinator.statistics().waiting_bytes <= 250
+        assert coordinator.statistics().pages_spilled == 17
+        await coordinator.submit_results(page_of(jobs[0], rows=2))
+    assert [page.rows for page in sink.pages] == [page_of(job, 2).rows for job in plan_of(20)]
+
+
+async def test_a_verdict_halts_and_what_was_answered_is_still_written(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = ListSink(verdict=lambda page: Halt("seen enough") if page.job == Job(day(1)) else None)
+    async with open_coordinator(plan_of(6), sink, settings=Settings(batch_size=6)) as coordinator:
+        with coordinator.worker_scope:
+            jobs = taken(coordinator.take_batch("worker"))
+            await coordinator.submit_results(page_of(jobs[3]))
+            await coordinator.submit_results(page_of(jobs[0]))
+            await coordinator.submit_results(page_of(jobs[1]))
+            await trio.sleep_forever()
+        assert coordinator.take_batch("worker") == Halted(Halt("seen enough"))
+        assert await coordinator.finalize() == Halt("seen enough")
+    assert sink.jobs == [jobs[0], jobs[1], jobs[3]]
+    assert sink.in_flight == set()
+
+
+async def test_the_first_reason_for_a_halt_counts_and_is_told() -> None:
+    heard = []
+
+    class Listener:
+        def handle(self, event: object) -> None:
+            if isinstance(event, HaltRequested):
+                heard.append(event.halt)
+
+    async with open_coordinator(
+        plan_of(1), ListSink(), settings=Settings(), instruments=Instruments([Listener()])
+    ) as coordinator:
+        coordinator.halt(Halt("first"))
+        coordinator.halt(Halt("second"))
+        assert await coordinator.finalize() == Halt("first")
+    assert heard == [Halt("first")]
+
+
+async def test_a_storage_error_halts_with_its_own_words() -> None:
+    class BrokenSink(ListSink):
+        async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
+            raise StorageError("the disk is full")
+
+    async with open_coordinator(plan_of(2), BrokenSink(), settings=Settings()) as coordinator:
+        with coordinator.worker_scope:
+            jobs = taken(coordinator.take_batch("worker"))
+            await coordinator.submit_results(page_of(jobs[0]))
+            await trio.sleep_forever()
+        halt = await coordinator.finalize()
+    assert halt is not None
+    assert (halt.status, halt.reason) == ("failed", "the disk is full")
+
+
+@pytest.mark.parametrize("grace_seconds", [0.5, 2.5])
+async def test_a_halt_is_over_after_the_grace_time(
+    grace_seconds: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    sink = ListSink(seconds_per_page=1)
+    settings = Settings(grace_seconds=grace_seconds)
+    async with open_coordinator(plan_of(5), sink, settings=settings) as coordinator:
+        for job in taken(coordinator.take_batch("worker")):
+            await coordinator.submit_results(page_of(job))
+        coordinator.halt(Halt("enough"))
+    assert trio.current_time() == pytest.approx(grace_seconds)
+    assert len(sink.pages) == int(grace_seconds)
+
+
+async def test_a_hurried_halt_does_not_wait_for_the_grace_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink, switch = ListSink(seconds_per_page=1), HaltSwitch()
+    async with open_coordinator(
+        plan_of(5), sink, settings=Settings(), halt_switch=switch
+    ) as coordinator:
+        for job in taken(coordinator.take_batch("worker")):
+            await coordinator.submit_results(page_of(job))
+        switch.request(Halt("interrupted", status="interrupted"))
+        switch.hurry()
+    assert trio.current_time() == 0
+    assert sink.pages == []
+
+
+async def test_cancelling_the_caller_still_writes_what_was_answered(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = ListSink(seconds_per_page=1)
+    with trio.move_on_after(0.5) as scope:
+        async with open_coordinator(plan_of(9), sink, settings=Settings()) as coordinator:
+            for job in taken(coordinator.take_batch("worker"))[:3]:
+                await coordinator.submit_results(page_of(job))
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert sink.jobs == plan_of(3)
+    assert trio.current_time() == 3
+
+
+async def test_cancelling_the_caller_is_bounded_by_the_grace_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = ListSink(seconds_per_page=1_000)
+    with trio.move_on_after(0.5):
+        async with open_coordinator(plan_of(9), sink, settings=Settings()) as coordinator:
+            for job in taken(coordinator.take_batch("worker"))[:3]:
+                await coordinator.submit_results(page_of(job))
+            await trio.sleep_forever()
+    assert trio.current_time() == pytest.approx(0.5 + Settings().grace_seconds)
+
+
+async def test_an_error_in_the_body_comes_through_alone() -> None:
+    with pytest.RaisesGroup(ZeroDivisionError):
+        async with open_coordinator(plan_of(9), ListSink(), settings=Settings()):
+            _ = 1 / 0
+
+
+async def test_the_registry_is_written_down_while_no_page_is_there() -> None:
+    sink = ListSink()
+    async with open_coordinator(plan_of(5), sink, settings=Settings(batch_size=2)) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert sink.in_flight == set(jobs)
+        coordinator.requeue_batch(jobs[:1])
+        await trio.testing.wait_all_tasks_blocked()
+        assert sink.in_flight == {jobs[1]}
+        coordinator.halt(Halt("enough"))
