@@ -341,14 +341,14 @@ def check_setting(name: str, value: Any, source: str) -> None:
 
 
 def _check_api_root(address: str, source: str) -> None:
+    if "@" in address:
+        # Said first, so that what may be a password is never shown.
+        raise UsageError(f"{source} must have no user name or password in it: use access_token")
     try:
         parts = urlsplit(address)
-        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        is_address = is_address and parts.port != 0
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is no number, or an unclosed bracket of an IPv6 address
         is_address = False
-    if is_address and (parts.username or parts.password):
-        raise UsageError(f"{source} must have no user name or password in it: use access_token")
     if not is_address or parts.query or parts.fragment:
         raise UsageError(
             f"{source} is {address!r}: use an address that begins with https:// or http://, "

@@ -15,8 +15,7 @@ Theory of operation:
 2. A job is in flight from the moment it is taken until its page is committed or it goes back.
    The queue holds at most ``max_queue_size`` jobs and the registry at most ``in_flight_limit``,
    at every instant. When jobs go back to the front of a full queue, its tail goes back to the
-   backlog. That is why the queue is a sorted deque of our own and no memory channel: a memory
-   channel cannot take a job back at its front, nor give one up at its end.
+   backlog (see `gsc_trio.job_queue`).
 3. No deadlock. Jobs are taken in the order of their numbers, and a job that goes back frees its
    own place in the registry. So the next job in line is always in flight, or first in the queue
    with a place free for it. Follow-up jobs are placed by this class, never by a worker, and the
@@ -33,10 +32,8 @@ Must never: import httpx or sqlite3, or start a task that outlives `open_coordin
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from operator import attrgetter
 from typing import Protocol
 
 import attrs
@@ -46,8 +43,10 @@ from trio_util import RepeatedEvent
 from gsc_trio.config import Settings
 from gsc_trio.errors import StorageError
 from gsc_trio.halt import HaltSwitch
+from gsc_trio.job_queue import JobQueue, QueuedJob
 from gsc_trio.model import Halt, InFlightChanges, Job, Page
-from gsc_trio.spill import SpilledPage, SpillFile
+from gsc_trio.page_buffer import PageBuffer
+from gsc_trio.spill import SpillFile
 from gsc_trio.telemetry.events import BatchTaken, HaltRequested
 from gsc_trio.telemetry.instrument import Instruments
 
@@ -107,19 +106,6 @@ class CoordinatorStatistics:
     """Pages that ever went through the spill file."""
 
 
-@attrs.define(eq=False)
-class _Entry:
-    """A job on its way from the plan to its commit."""
-
-    sequence: int
-    job: Job
-    page: Page | SpilledPage | None = None
-    """The answer, while it waits for its turn."""
-
-
-_in_order: Callable[[_Entry], int] = attrgetter("sequence")
-
-
 class Coordinator:
     """Hands out jobs and takes pages; made by `open_coordinator`."""
 
@@ -131,21 +117,17 @@ class Coordinator:
         settings: Settings,
         halt_switch: HaltSwitch,
         instruments: Instruments,
-        spill: SpillFile,
+        spill_file: SpillFile,
     ) -> None:
         self._settings = settings
         self._sink = sink
         self._switch = halt_switch
         self._instruments = instruments
-        self._spill = spill
-        self._known: set[Job] = set()
-        self._backlog: deque[_Entry] = deque()
-        self._queue: deque[_Entry] = deque()
-        self._in_flight: dict[Job, _Entry] = {}
-        self._taken: list[tuple[Job, str]] = []
+        self._queue = JobQueue(plan, settings.max_queue_size)
+        self._in_flight: dict[Job, QueuedJob] = {}
+        self._taken: dict[Job, str] = {}
         self._returned: list[Job] = []
-        self._waiting: dict[int, _Entry] = {}
-        self._waiting_bytes = 0
+        self._waiting = PageBuffer(settings.max_waiting_bytes, spill_file)
         self._next_in_line = 0
         self._is_writing = False
         self._no_more_pages = False
@@ -154,10 +136,7 @@ class Coordinator:
         self._page_written = RepeatedEvent()
         self._writer_ended = trio.Event()
         self._peaks = [0, 0, 0]
-        self._pages_spilled = 0
-        for job in plan:
-            self._add(job)
-        self._refill()
+        self._note_peaks()
 
     # What workers call.
 
@@ -177,13 +156,11 @@ class Coordinator:
         count = self._takeable(max_jobs or self._settings.batch_size)
         if count == 0:
             return Backpressure("max_in_flight")
-        jobs = []
-        for _ in range(count):
-            entry = self._queue.popleft()
-            self._in_flight[entry.job] = entry
-            jobs.append(entry.job)
-        self._taken += [(job, worker) for job in jobs]
-        self._refill()
+        entries = self._queue.popleft(count)
+        jobs = [entry.job for entry in entries]
+        self._in_flight.update(zip(jobs, entries, strict=True))
+        self._taken.update(dict.fromkeys(jobs, worker))
+        self._note_peaks()
         self._writer_wakeup.set()
         self._wake_workers()
         self._instruments.handle(
@@ -209,18 +186,18 @@ class Coordinator:
             StorageError: the spill file cannot be written.
         """
         entry = self._in_flight.get(page.job)
-        if entry is None or entry.page is not None:
+        if entry is None or entry.is_answered:
             await trio.lowlevel.checkpoint()
             return
-        entry.page = page
-        self._waiting[entry.sequence] = entry
-        self._waiting_bytes += page.content_bytes
+        entry.is_answered = True
+        self._waiting.add(entry.sequence, page)
         self._note_peaks()
         self._writer_wakeup.set()
         await trio.lowlevel.checkpoint()
-        while self._waiting_bytes > self._settings.max_waiting_bytes:
+        while self._waiting.is_over:
             if not self._is_writing and self._next_in_line not in self._waiting:
-                await self._spill_page(entry)
+                if entry.sequence in self._waiting:
+                    await self._waiting.spill(entry.sequence)
                 return
             await self._page_written.wait()
 
@@ -229,15 +206,15 @@ class Coordinator:
         entries = []
         for job in jobs:
             entry = self._in_flight.get(job)
-            if entry is not None and entry.page is None:
+            if entry is not None and not entry.is_answered:
                 del self._in_flight[job]
                 entries.append(entry)
         if not entries:
             return
-        self._returned += [entry.job for entry in entries]
-        self._queue = deque(sorted([*entries, *self._queue], key=_in_order))
-        while len(self._queue) > self._settings.max_queue_size:
-            self._backlog.appendleft(self._queue.pop())
+        for entry in entries:
+            self._taken.pop(entry.job, None)
+            self._returned.append(entry.job)
+        self._queue.give_back(entries)
         self._note_peaks()
         self._writer_wakeup.set()
         self._wake_workers()
@@ -266,24 +243,14 @@ class Coordinator:
         return CoordinatorStatistics(
             queue_depth=len(self._queue),
             in_flight=len(self._in_flight),
-            waiting_bytes=self._waiting_bytes,
+            waiting_bytes=self._waiting.bytes_in_memory,
             peak_queue_depth=self._peaks[0],
             peak_in_flight=self._peaks[1],
             peak_waiting_bytes=self._peaks[2],
-            pages_spilled=self._pages_spilled,
+            pages_spilled=self._waiting.pages_spilled,
         )
 
-    # The queue.
-
-    def _add(self, job: Job) -> None:
-        if job not in self._known:
-            self._backlog.append(_Entry(len(self._known), job))
-            self._known.add(job)
-
-    def _refill(self) -> None:
-        while self._backlog and len(self._queue) < self._settings.max_queue_size:
-            self._queue.append(self._backlog.popleft())
-        self._note_peaks()
+    # When there is something to take.
 
     def _takeable(self, wanted: int) -> int:
         """How many jobs may be taken now. Less than a full batch only if nothing else can move.
@@ -297,7 +264,7 @@ class Coordinator:
         room = limit - len(self._in_flight)
         if room >= min(wanted, limit):
             return min(wanted, room)
-        return room if self._queue and self._queue[0].sequence == self._next_in_line else 0
+        return room if self._queue.first_sequence == self._next_in_line else 0
 
     def _wake_workers(self) -> None:
         if self._switch.halt is not None or not (self._queue or self._in_flight):
@@ -306,7 +273,7 @@ class Coordinator:
             self._idle_workers.unpark()  # it wakes the next one if there is more to take
 
     def _note_peaks(self) -> None:
-        now = (len(self._queue), len(self._in_flight), self._waiting_bytes)
+        now = (len(self._queue), len(self._in_flight), self._waiting.bytes_in_memory)
         self._peaks = [max(pair) for pair in zip(self._peaks, now, strict=True)]
 
     # The hand-over.
@@ -317,9 +284,9 @@ class Coordinator:
             with scope:
                 while not await self._is_done():
                     self._writer_wakeup = trio.Event()
-                    entry = self._next_entry()
-                    if entry is not None:
-                        await self._deliver(entry)
+                    sequence = self._next_sequence()
+                    if sequence is not None:
+                        await self._deliver(sequence)
                     elif self._taken or self._returned:
                         await self._sink.record_in_flight(self._take_changes())
                     else:
@@ -332,38 +299,30 @@ class Coordinator:
             self._writer_ended.set()
 
     async def _is_done(self) -> bool:
-        if self._no_more_pages and not self._waiting:
-            return True
-        if self._switch.hurried.is_set():
-            return True
         await trio.lowlevel.checkpoint_if_cancelled()
-        return False
+        return self._switch.hurried.is_set() or (self._no_more_pages and not self._waiting)
 
-    def _next_entry(self) -> _Entry | None:
-        entry = self._waiting.get(self._next_in_line)
-        if entry is None and self._no_more_pages and self._waiting:
+    def _next_sequence(self) -> int | None:
+        """Which page to hand over now, if any."""
+        if self._next_in_line in self._waiting:
+            return self._next_in_line
+        if self._no_more_pages and self._waiting:
             # After a halt: jobs in between went back, but what was answered is still written.
-            entry = self._waiting[min(self._waiting)]
-        return entry
+            return self._waiting.first()
+        return None
 
-    async def _deliver(self, entry: _Entry) -> None:
+    async def _deliver(self, sequence: int) -> None:
         self._is_writing = True
         try:
-            page = entry.page
-            if isinstance(page, SpilledPage):
-                page = await self._spill.read(page)
-            if page is None:
-                raise RuntimeError(f"{entry.job} waits without a page")
+            page = await self._waiting.load(sequence)
             if page.is_full and self._switch.halt is None:
-                self._add(page.follow_up)
-                self._refill()
+                self._queue.append(page.follow_up)
+                self._note_peaks()
                 self._wake_workers()
             verdict = await self._sink.deliver(page, self._take_changes())
-            if isinstance(entry.page, Page):
-                self._waiting_bytes -= page.content_bytes
-            del self._waiting[entry.sequence]
-            del self._in_flight[entry.job]
-            self._next_in_line = entry.sequence + 1
+            self._waiting.remove(sequence)
+            del self._in_flight[page.job]
+            self._next_in_line = sequence + 1
             if verdict is not None:
                 self.halt(verdict)
         finally:
@@ -371,26 +330,14 @@ class Coordinator:
             self._page_written.set()
         self._wake_workers()
 
-    async def _spill_page(self, entry: _Entry) -> None:
-        page = entry.page
-        if not isinstance(page, Page):
-            return
-        spilled = await self._spill.write(page)
-        if self._waiting.get(entry.sequence) is entry and self._next_in_line != entry.sequence:
-            entry.page = spilled
-            self._waiting_bytes -= page.content_bytes
-            self._pages_spilled += 1
-        else:
-            self._spill.discard(spilled)  # its turn has come meanwhile
-
     def _take_changes(self) -> InFlightChanges:
-        changes = InFlightChanges(taken=tuple(self._taken), returned=tuple(self._returned))
-        self._taken, self._returned = [], []
+        changes = InFlightChanges(returned=tuple(self._returned), taken=tuple(self._taken.items()))
+        self._taken, self._returned = {}, []
         return changes
 
     def _close(self) -> None:
         """No worker will bring another page."""
-        self.requeue_batch([job for job, entry in self._in_flight.items() if entry.page is None])
+        self.requeue_batch([job for job, entry in self._in_flight.items() if not entry.is_answered])
         self._no_more_pages = True
         self._writer_wakeup.set()
 
@@ -443,7 +390,7 @@ async def open_coordinator(
             settings=settings,
             halt_switch=switch,
             instruments=instruments or Instruments(),
-            spill=spill_file,
+            spill_file=spill_file,
         )
         async with trio.open_nursery() as nursery:
             nursery.start_soon(coordinator._hand_over_pages, writer_scope)  # noqa: SLF001

@@ -187,12 +187,15 @@ class Halt:
 
 @attrs.frozen
 class InFlightChanges:
-    """What became of the in-flight registry since it was last written down."""
+    """What became of the in-flight registry since it was last written down.
 
-    taken: tuple[tuple[Job, str], ...] = ()
-    """Jobs that a worker took, each with the worker's name."""
+    A job may have gone back and been taken again, so ``returned`` applies before ``taken``.
+    """
+
     returned: tuple[Job, ...] = ()
     """Jobs that went back to the queue."""
+    taken: tuple[tuple[Job, str], ...] = ()
+    """Jobs that a worker took, each with the worker's name."""
 
     def __bool__(self) -> bool:
         return bool(self.taken or self.returned)

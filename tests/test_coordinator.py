@@ -69,8 +69,8 @@ class ListSink:
         self._apply(changes)
 
     def _apply(self, changes: InFlightChanges) -> None:
-        self.in_flight |= {job for job, _ in changes.taken}
         self.in_flight -= set(changes.returned)
+        self.in_flight |= {job for job, _ in changes.taken}
 
     @property
     def jobs(self) -> list[Job]:

@@ -1,0 +1,78 @@
+"""The job queue: bounded, sorted by sequence number, fed from a backlog that is not.
+
+It is a structure of our own and no memory channel, because jobs must be able to go back to the
+front of it, and then its tail must be able to leave again to keep it within its bound.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+
+import attrs
+
+from gsc_trio.model import Job
+
+
+@attrs.define(eq=False)
+class QueuedJob:
+    """A job on its way from the plan to its commit."""
+
+    sequence: int
+    """Its place in the order in which pages are handed over."""
+    job: Job
+    is_answered: bool = False
+    """Whether its page waits for its turn."""
+
+
+_in_order: Callable[[QueuedJob], int] = attrgetter("sequence")
+
+
+class JobQueue:
+    """Jobs in order; each job enters once.
+
+    Args:
+        plan: the first jobs, numbered in this order; doubled ones are left out.
+        max_size: how many jobs the queue holds. More wait in the backlog, behind it.
+    """
+
+    def __init__(self, plan: Iterable[Job], max_size: int) -> None:
+        self._max_size = max_size
+        self._known: set[Job] = set()
+        self._queue: deque[QueuedJob] = deque()
+        self._backlog: deque[QueuedJob] = deque()
+        for job in plan:
+            self.append(job)
+
+    def __len__(self) -> int:
+        """How many jobs are in the queue. It is 0 only if the backlog is empty too."""
+        return len(self._queue)
+
+    @property
+    def first_sequence(self) -> int | None:
+        """The sequence number of the first job, or None if there is no job."""
+        return self._queue[0].sequence if self._queue else None
+
+    def append(self, job: Job) -> None:
+        """Put a job at the end, unless it was there before."""
+        if job not in self._known:
+            self._backlog.append(QueuedJob(len(self._known), job))
+            self._known.add(job)
+            self._refill()
+
+    def popleft(self, count: int) -> list[QueuedJob]:
+        """Take the first jobs."""
+        taken = [self._queue.popleft() for _ in range(count)]
+        self._refill()
+        return taken
+
+    def give_back(self, jobs: Iterable[QueuedJob]) -> None:
+        """Put jobs back where they were: before all that come later in order."""
+        merged = sorted([*jobs, *self._queue], key=_in_order)
+        self._queue = deque(merged[: self._max_size])
+        self._backlog.extendleft(reversed(merged[self._max_size :]))
+
+    def _refill(self) -> None:
+        while self._backlog and len(self._queue) < self._max_size:
+            self._queue.append(self._backlog.popleft())

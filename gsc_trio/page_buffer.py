@@ -1,0 +1,84 @@
+"""Answered pages that wait for their turn: in memory up to a limit, in a spill file beyond it.
+
+Only bookkeeping: `gsc_trio.coordinator` decides who waits, and which page is next.
+"""
+
+from __future__ import annotations
+
+from gsc_trio.model import Page
+from gsc_trio.spill import SpilledPage, SpillFile
+
+
+class PageBuffer:
+    """Pages by their sequence number.
+
+    Args:
+        max_bytes: how much pages in memory may weigh before `is_over` says so.
+        spill_file: where `spill` puts them.
+    """
+
+    def __init__(self, max_bytes: int, spill_file: SpillFile) -> None:
+        self._max_bytes = max_bytes
+        self._spill_file = spill_file
+        self._pages: dict[int, Page | SpilledPage] = {}
+        self.bytes_in_memory = 0
+        """What the pages in memory weigh, by the length of their JSON."""
+        self.pages_spilled = 0
+        """Pages that ever went to the spill file."""
+
+    def __contains__(self, sequence: int) -> bool:
+        return sequence in self._pages
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the pages in memory weigh more than they may."""
+        return self.bytes_in_memory > self._max_bytes
+
+    def first(self) -> int:
+        """The lowest sequence number that waits."""
+        return min(self._pages)
+
+    def add(self, sequence: int, page: Page) -> None:
+        """Let a page wait, in memory at first."""
+        self._pages[sequence] = page
+        self.bytes_in_memory += page.content_bytes
+
+    async def load(self, sequence: int) -> Page:
+        """A page with its rows. It goes on weighing what it weighs until it is removed.
+
+        Raises:
+            StorageError: the spill file cannot be read.
+        """
+        page = self._pages[sequence]
+        if isinstance(page, SpilledPage):
+            page = await self._spill_file.read(page)
+            self.add(sequence, page)
+        return page
+
+    def remove(self, sequence: int) -> None:
+        """Forget a page: it was handed over."""
+        page = self._pages.pop(sequence)
+        if isinstance(page, SpilledPage):
+            self._spill_file.discard(page)
+        else:
+            self.bytes_in_memory -= page.content_bytes
+
+    async def spill(self, sequence: int) -> None:
+        """Move a page out of memory; that it is handed over meanwhile does no harm.
+
+        Raises:
+            StorageError: the spill file cannot be written; the page stays in memory.
+        """
+        page = self._pages[sequence]
+        if not isinstance(page, Page):
+            return
+        spilled = await self._spill_file.write(page)
+        if self._pages.get(sequence) is page:
+            self._pages[sequence] = spilled
+            self.bytes_in_memory -= page.content_bytes
+            self.pages_spilled += 1
+        else:
+            self._spill_file.discard(spilled)
