@@ -8,8 +8,8 @@ elsewhere), hold a whole batch in memory, or show the token.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from importlib.metadata import version
 
 import attrs
@@ -137,8 +137,9 @@ class SearchConsole:
         async with (
             self._permits(query.site_url, len(jobs), grant) as held,
             self._send(request, held, queries=len(jobs)) as response,
+            aclosing(self._answers(response, query, jobs_by_id, held)) as answers,
         ):
-            yield self._answers(response, query, jobs_by_id, held)
+            yield answers
 
     async def list_sites(self) -> list[Site]:
         """The properties that the user can see.
@@ -195,24 +196,22 @@ class SearchConsole:
         query: SearchAnalyticsQuery,
         jobs_by_id: dict[str, Job],
         grant: Grant,
-    ) -> AsyncIterator[Page | Failure]:
+    ) -> AsyncGenerator[Page | Failure, None]:
         unanswered = dict(jobs_by_id)
         decoder = MultipartDecoder(response.headers.get("Content-Type", ""))
-        chunks = response.aiter_bytes()
-        is_open = True
-        while is_open:
-            with _transport_errors():
-                chunk = await anext(chunks, None)
-            if chunk is None:
-                is_open = False
-                decoder.close()
-            else:
+        async with aclosing(response.aiter_bytes()) as chunks:
+            while True:
+                with _transport_errors():
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
                 for part in decoder.feed(chunk):
                     # A doubled part, or one with an id that was never sent, answers nothing.
                     job = unanswered.pop(part.content_id or "", None)
                     if job is not None:
                         grant.settle()
                         yield _answer(query, job, part)
+        decoder.close()
         for job in unanswered.values():
             error = MalformedResponseError("the batch's answer has no part for this query")
             yield Failure(job, error)
@@ -258,6 +257,8 @@ async def open_search_console(
 
 
 def _answer(query: SearchAnalyticsQuery, job: Job, part: BatchPart) -> Page | Failure:
+    if part.status == 0:
+        return Failure(job, MalformedResponseError(part.reason))
     if part.status != httpx.codes.OK:
         return Failure(job, classify(part.status, part.content, part.headers.get("retry-after")))
     try:
