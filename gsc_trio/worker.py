@@ -72,7 +72,6 @@ class WorkerPool:
                 Halt(
                     f"workers crashed {self._crashes} times; the last one, {name}, with {error!r}",
                     status="failed",
-                    error=error,
                 )
             )
 

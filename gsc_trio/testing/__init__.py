@@ -1,1 +1,57 @@
-"""The testing kit: a fake Search Console, in process or on a socket."""
+"""The testing kit: a fake Search Console, in process or on a socket, and virtual time.
+
+In process, for tests in virtual time::
+
+    fake = FakeSearchConsole([SimulatedProperty("sc-domain:example.com")])
+    async with (
+        open_streaming_transport(fake) as transport,
+        open_search_console(Settings(), transport=transport) as client,
+    ):
+        ...
+
+On a socket::
+
+    async with serve_fake_search_console(fake) as api_root:
+        settings = Settings(api_root=api_root)
+"""
+
+from gsc_trio.testing.faults import (
+    BadJson,
+    CutOff,
+    DoubledPart,
+    Fault,
+    HtmlPage,
+    MissingPart,
+    Refuse,
+    Stall,
+    UnknownPart,
+)
+from gsc_trio.testing.latency import Latency
+from gsc_trio.testing.property import SimulatedProperty
+from gsc_trio.testing.quota import Quota
+from gsc_trio.testing.search_console import ConnectionCutError, FakeSearchConsole, SeenCall
+from gsc_trio.testing.serving import serve_fake_search_console
+from gsc_trio.testing.transport import open_streaming_transport
+from gsc_trio.testing.virtual_time import SpillInMemory, run_in_virtual_time
+
+__all__ = [
+    "BadJson",
+    "ConnectionCutError",
+    "CutOff",
+    "DoubledPart",
+    "FakeSearchConsole",
+    "Fault",
+    "HtmlPage",
+    "Latency",
+    "MissingPart",
+    "Quota",
+    "Refuse",
+    "SeenCall",
+    "SimulatedProperty",
+    "SpillInMemory",
+    "Stall",
+    "UnknownPart",
+    "open_streaming_transport",
+    "run_in_virtual_time",
+    "serve_fake_search_console",
+]

@@ -1,0 +1,137 @@
+"""What the fake answers to one call: Google's checks, Google's words, the property's rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+
+import attrs
+import msgspec
+
+from gsc_trio.model import (
+    DATA_STATES,
+    DIMENSIONS,
+    MAX_ROW_LIMIT,
+    SEARCH_TYPES,
+    SEARCH_TYPES_WITHOUT_POSITION,
+)
+from gsc_trio.testing.property import SimulatedProperty
+
+
+@attrs.frozen
+class Answer:
+    """An HTTP answer, of its own or as a part."""
+
+    status: int
+    content: bytes
+    rows: int = 0
+    """How many rows are in it."""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    content_type: str = "application/json; charset=UTF-8"
+
+
+class QueryRequest(msgspec.Struct, rename="camel"):
+    """The body of searchanalytics.query, as far as the fake understands it."""
+
+    start_date: str
+    end_date: str
+    dimensions: tuple[str, ...] = ()
+    type: str = "web"
+    row_limit: int = 1_000
+    start_row: int = 0
+    data_state: str = "final"
+    aggregation_type: str = "auto"
+
+
+_request_decoder = msgspec.json.Decoder(QueryRequest)
+
+
+def error(
+    status: int,
+    reason: str,
+    message: str,
+    *,
+    domain: str = "global",
+    retry_after: str | None = None,
+) -> Answer:
+    """An error in Google's envelope."""
+    detail = {"message": message, "domain": domain, "reason": reason}
+    envelope = {"error": {"code": status, "message": message, "errors": [detail]}}
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    content = msgspec.json.format(msgspec.json.encode(envelope), indent=2)
+    return Answer(status, content, headers=headers)
+
+
+def no_permission(site_url: str) -> Answer:
+    """What Google says of a property that the user may not see, or that does not exist."""
+    return error(
+        403,
+        "forbidden",
+        f"User does not have sufficient permission for site '{site_url}'. See also: "
+        "https://support.google.com/webmasters/answer/2451999.",
+    )
+
+
+def too_fast() -> Answer:
+    """What Google says when the queries per minute or second are used up."""
+    message = "Search Analytics QPS quota exceeded. Learn about usage limits: https://developers.google.com/webmaster-tools/limits"
+    return error(403, "quotaExceeded", message, domain="usageLimits")
+
+
+def unauthenticated() -> Answer:
+    """What Google says of an access token that it does not know."""
+    return error(401, "authError", "Invalid Credentials")
+
+
+def parse_query(content: bytes) -> QueryRequest | Answer:
+    """Read and check a query; returns Google's refusal if it is not one it would take."""
+    try:
+        request = _request_decoder.decode(content)
+        start = dt.date.fromisoformat(request.start_date)
+        end = dt.date.fromisoformat(request.end_date)
+    except (msgspec.DecodeError, ValueError) as problem:
+        return error(400, "badRequest", f"Invalid value: {problem}")
+    dimensions = request.dimensions
+    known = (*DIMENSIONS, "date")
+    checks = {
+        "'startDate' must be before 'endDate'.": start <= end,
+        f"Invalid value at 'dimensions': {dimensions}.": set(dimensions) <= set(known),
+        "Duplicate dimension.": len(set(dimensions)) == len(dimensions),
+        "searchAppearance cannot be grouped with another dimension.": (
+            "searchAppearance" not in dimensions or len(dimensions) == 1
+        ),
+        f"Invalid value at 'type': {request.type}.": request.type in SEARCH_TYPES,
+        f"Invalid value at 'dataState': {request.data_state}.": request.data_state in DATA_STATES,
+        f"'rowLimit' must be in the range [1,{MAX_ROW_LIMIT}].": (
+            1 <= request.row_limit <= MAX_ROW_LIMIT
+        ),
+        "'startRow' must not be negative.": request.start_row >= 0,
+        "The query dimension is not supported for this type.": (
+            request.type not in SEARCH_TYPES_WITHOUT_POSITION or "query" not in dimensions
+        ),
+        "The device dimension is not supported for discover.": (
+            request.type != "discover" or "device" not in dimensions
+        ),
+    }
+    for message, is_fine in checks.items():
+        if not is_fine:
+            return error(400, "invalidParameter", message)
+    return request
+
+
+def answer_query(
+    simulated: SimulatedProperty, request: QueryRequest, last_final_day: dt.date | None
+) -> Answer:
+    """The rows that a query asks for. Several days come one after another."""
+    start, end = (dt.date.fromisoformat(day) for day in (request.start_date, request.end_date))
+    if request.data_state == "final" and last_final_day is not None:
+        end = min(end, last_final_day)
+    rows: list[bytes] = []
+    for ordinal in range(start.toordinal(), end.toordinal() + 1):
+        day = dt.date.fromordinal(ordinal)
+        rows += simulated.encoded_rows(day, request.type, request.dimensions)
+    rows = rows[request.start_row : request.start_row + request.row_limit]
+    head = b'{"rows":[' + b",".join(rows) + b"]," if rows else b"{"
+    by_page = "byPage" if "page" in request.dimensions else "byProperty"
+    content = head + f'"responseAggregationType":"{by_page}"}}'.encode()
+    return Answer(200, content, rows=len(rows))
