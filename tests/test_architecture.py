@@ -50,7 +50,7 @@ def imports_of(module: str) -> Iterator[str]:
 
 def module_of(name: str) -> str | None:
     """The file of an import of ours."""
-    if name.split(".")[0] != "gsc_trio":
+    if name.split(".", maxsplit=1)[0] != "gsc_trio":
         return None
     path = name.removeprefix("gsc_trio").strip(".").replace(".", "/")
     for candidate in (f"{path}.py", f"{path}/__init__.py".lstrip("/")):

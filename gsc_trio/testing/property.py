@@ -104,11 +104,11 @@ def _encoded_rows(
     site_url, seed, count = key
     chance = random.Random(f"{seed}/{day}/{search_type}/{'/'.join(sorted(dimensions))}")
     columns = _columns(site_url, count, chance, dimensions)
-    columns["date"] = itertools.repeat(day.isoformat())
-    names = [columns[name] for name in dimensions]
-    keys = list(zip(*names, strict=False)) if names else [()] * min(count, 1)
-    if names and set(dimensions) == {"date"}:
-        keys = [(day.isoformat(),)] * min(count, 1)
+    columns["date"] = itertools.repeat(day.isoformat(), count)
+    if set(dimensions) <= {"date"}:
+        keys = [(day.isoformat(),) * len(dimensions)] * min(count, 1)
+    else:
+        keys = list(zip(*(columns[name] for name in dimensions), strict=False))
     has_position = search_type not in SEARCH_TYPES_WITHOUT_POSITION
     top = chance.uniform(0.5, 2.0) * len(keys)
     return tuple(
@@ -164,7 +164,7 @@ def _wire_row(
     rank: int, keys: tuple[str, ...], top: float, draw: float, *, has_position: bool
 ) -> _WireRow:
     clicks = int(top / (rank + 1) ** 1.1)
-    if clicks == 0 and draw < 0.002:
+    if clicks == 0 and draw < 0.01:
         return _WireRow(keys, 0, 0, 0)
     impressions = int(clicks * (2 + 20 * draw)) + 1 + int(draw * 10)
     position = 1 + int(draw * 400) / 10 if has_position else None
