@@ -1,0 +1,197 @@
+"""``gsc-trio backfill``: a property's history into the user's own database."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import trio
+
+from gsc_trio.cli.access import check_access_token
+from gsc_trio.cli.date_range import choose_days
+from gsc_trio.cli.display import Display, choose_display
+from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
+from gsc_trio.cli.options import read_date, settings_options
+from gsc_trio.cli.output import say, say_json
+from gsc_trio.cli.run import BackfillRequest, run_backfill
+from gsc_trio.cli.summary_text import next_text, summary_text
+from gsc_trio.config import PROFILES, load_settings
+from gsc_trio.dates import pacific_today
+from gsc_trio.errors import UsageError
+from gsc_trio.model import DATA_STATES, DIMENSIONS, SEARCH_TYPES, SearchAnalyticsQuery
+from gsc_trio.summary import RunSummary
+
+EXIT_CODES = {"complete": COMPLETE, "interrupted": INTERRUPTED}
+"""By a run's status; every other status is `FAILED`."""
+
+HELP = """Copy a property's Search Analytics history into an SQLite database.
+
+SITE is the property as Search Console writes it: https://host/ for a URL-prefix property,
+sc-domain:host for a domain property. Without --days, --start or --end, all 16 months that Search
+Console keeps are fetched, up to three days ago in Pacific time, when data is final. What the
+database holds already is not fetched again, so a run that was interrupted goes on where it
+stopped, and one a day keeps the database up to date.
+
+\b
+Examples:
+  export GSC_TRIO_ACCESS_TOKEN=ya29...
+  gsc-trio backfill sc-domain:example.com --db gsc.db
+  gsc-trio backfill https://example.com/ --days 90 --db gsc.db
+  gsc-trio backfill sc-domain:example.com --db gsc.db --start 2025-01-01 --end 2025-03-31
+  gsc-trio backfill sc-domain:example.com --db gsc.db --search-type discover --dimensions page
+  gsc-trio backfill sc-domain:example.com --db gsc.db --profile sequential   # the plain loop
+  gsc-trio backfill sc-domain:example.com --db gsc.db --no-progress --json | jq .rows
+
+\b
+Exit codes: 0 complete, 1 failed or halted, 2 wrong usage (nothing was changed), 130 interrupted.
+"""
+
+EPILOG = """Every setting can also be given as a variable, as GSC_TRIO_MAX_CONCURRENCY, or in a TOML
+file. Flags win over variables, variables over the file, the file over the profile."""
+
+
+@click.command(
+    "backfill", help=HELP, short_help="Copy a property's history into SQLite.", epilog=EPILOG
+)
+@click.argument("site")
+@click.option("--days", type=int, metavar="N", help="The last N days, ending three days ago.")
+@click.option("--start", callback=read_date, metavar="DATE", help="The first day, as YYYY-MM-DD.")
+@click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
+@click.option(
+    "--db",
+    "database",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="PATH",
+    help="The SQLite database; it is made if it is not there.",
+)
+@click.option(
+    "--dimensions",
+    default="page,query",
+    show_default=True,
+    metavar="NAMES",
+    help=f"What rows are grouped by beside the date, with commas: {', '.join(DIMENSIONS)}; "
+    "or date alone, for one row a day.",
+)
+@click.option(
+    "--search-type",
+    default="web",
+    show_default=True,
+    metavar="TYPE",
+    help=f"One of {', '.join(SEARCH_TYPES)}.",
+)
+@click.option(
+    "--data-state",
+    default="final",
+    show_default=True,
+    metavar="STATE",
+    help=f"One of {', '.join(DATA_STATES)}; all brings days that are not final yet, too.",
+)
+@settings_options
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file with settings; by default the one that GSC_TRIO_CONFIG names.",
+)
+@click.option(
+    "--profile", metavar="NAME", help=f"A set of settings to begin with: {', '.join(PROFILES)}."
+)
+@click.option(
+    "--progress/--no-progress",
+    "wants_progress",
+    default=True,
+    show_default=True,
+    help="Show how it is going, on stderr.",
+)
+@click.option("--json", "wants_json", is_flag=True, help="Print the summary as one JSON object.")
+def backfill_command(
+    *,
+    site: str,
+    days: int | None,
+    start: dt.date | None,
+    end: dt.date | None,
+    database: Path,
+    dimensions: str,
+    search_type: str,
+    data_state: str,
+    config_file: Path | None,
+    profile: str | None,
+    wants_progress: bool,
+    wants_json: bool,
+    **flags: Any,
+) -> int:
+    """Check everything, run, report."""
+    settings = load_settings(profile=profile, config_file=config_file, **flags)
+    query = SearchAnalyticsQuery(
+        site_url=site,
+        search_type=search_type,
+        dimensions=tuple(name.strip() for name in dimensions.split(",")),
+        data_state=data_state,
+    )
+    today = pacific_today()
+    first_day, last_day = choose_days(days, start, end, today)
+    check_access_token(settings)
+    request = BackfillRequest(query, first_day, last_day, today, settings, database)
+    summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
+    if summary.status == "complete" and not wants_json:
+        say(next_text(request))
+    return EXIT_CODES.get(summary.status, FAILED)
+
+
+def run_and_report(
+    request: BackfillRequest,
+    *,
+    wants_progress: bool,
+    wants_json: bool = False,
+    run: Callable[[BackfillRequest, Display], Awaitable[RunSummary]] = run_backfill,
+) -> RunSummary:
+    """Run a backfill and print its summary.
+
+    Args:
+        request: what to do.
+        wants_progress: whether to show how it is going.
+        wants_json: whether the summary is to be a JSON object.
+        run: what does it.
+
+    Raises:
+        UsageError: nothing was changed, and nothing is printed.
+        Exception: the run did not begin, or this program is wrong; with ``wants_json`` a summary
+            is printed nevertheless.
+    """
+    try:
+        with choose_display(wants_progress=wants_progress) as display:
+            summary = trio.run(run, request, display)
+    except Exception as error:
+        cause = first_cause(error)
+        if wants_json and not isinstance(cause, UsageError):
+            say_json(attrs.asdict(_failed(request, cause)))
+        raise
+    if wants_json:
+        say_json(attrs.asdict(summary))
+    else:
+        say(summary_text(summary, request))
+    return summary
+
+
+def _failed(request: BackfillRequest, error: BaseException) -> RunSummary:
+    return RunSummary(
+        status="failed",
+        reason=reason_of(error),
+        site=request.query.site_url,
+        start=request.start,
+        end=request.end,
+        days=0,
+        pages=0,
+        rows=0,
+        requests=0,
+        http_batches=0,
+        retries=0,
+        duration_seconds=0.0,
+        peak_queries_per_minute=0,
+    )

@@ -1,0 +1,172 @@
+"""``gsc-trio fake-server``: the fake Search Console on a socket, for trying things."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+
+import attrs
+import click
+import trio
+
+from gsc_trio.cli.failures import COMPLETE, first_cause
+from gsc_trio.cli.output import say, tell
+from gsc_trio.cli.signals import SIGNALS
+from gsc_trio.dates import last_final_day, oldest_day, pacific_today
+from gsc_trio.errors import UsageError
+from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.testing import (
+    FakeSearchConsole,
+    Latency,
+    Quota,
+    SimulatedProperty,
+    serve_fake_search_console,
+)
+
+HELP = """Serve a fake Search Console on this machine, until Ctrl-C.
+
+It answers as Google does (queries, batches, the list of sites, quota, errors), with made-up data
+that follows from the seed alone: the same day has the same rows in every run. Any access token
+will do, and none as well. Its address is the first line on stdout.
+
+\b
+Examples:
+  gsc-trio fake-server
+  gsc-trio backfill sc-domain:example.com --days 30 --db try.db --api-root http://127.0.0.1:8765
+  gsc-trio fake-server --port 0 --latency-scale 0 --queries-per-minute 60
+  gsc-trio fake-server --site https://shop.example/ --rows-per-day 20000 --seed 7
+"""
+
+
+@attrs.frozen
+class FakeServerOptions:
+    """What the fake serves, and where."""
+
+    host: str
+    port: int
+    site: str
+    rows_per_day: int
+    rows_on_the_first: int
+    """Rows of the first day of each month; with more than 25,000 it has several pages."""
+    latency_scale: float
+    queries_per_minute: int
+    seed: int
+
+    def simulated_property(self) -> SimulatedProperty:
+        """The property that it serves; the same options give the same rows in every process."""
+        today = pacific_today()
+        oldest = oldest_day(today)
+        days = [oldest + dt.timedelta(days=number) for number in range((today - oldest).days + 1)]
+        return SimulatedProperty(
+            site_url=self.site,
+            seed=self.seed,
+            rows_per_day=self.rows_per_day,
+            rows_by_day={day: self.rows_on_the_first for day in days if day.day == 1},
+        )
+
+    def fake_search_console(self) -> FakeSearchConsole:
+        """The app."""
+        return FakeSearchConsole(
+            [self.simulated_property()],
+            quota=Quota(queries_per_minute=self.queries_per_minute),
+            latency=Latency(scale=self.latency_scale, jitter=0.3, seed=self.seed),
+            last_final_day=last_final_day(pacific_today()),
+        )
+
+
+@click.command("fake-server", help=HELP, short_help="Serve a fake Search Console.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=8765,
+    show_default=True,
+    metavar="N",
+    help="The port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--site",
+    default="sc-domain:example.com",
+    show_default=True,
+    metavar="SITE",
+    help="The property that it holds.",
+)
+@click.option(
+    "--rows-per-day",
+    type=click.IntRange(0, 50_000),
+    default=1_000,
+    show_default=True,
+    metavar="N",
+    help="About how many rows a weekday has, by page and query; weekends have fewer.",
+)
+@click.option(
+    "--rows-on-the-first",
+    type=click.IntRange(0, 50_000),
+    default=30_000,
+    show_default=True,
+    metavar="N",
+    help="How many rows the first day of each month has; above 25,000 it takes several pages.",
+)
+@click.option(
+    "--latency-scale",
+    type=click.FloatRange(0, 1_000),
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="1 is as slow as Google (0.35 s a query, and more for many rows); 0 answers at once.",
+)
+@click.option(
+    "--queries-per-minute",
+    type=click.IntRange(1, 1_000_000),
+    default=1_200,
+    show_default=True,
+    metavar="N",
+    help="The quota of each site and user; what is above it is refused as Google does.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="What all data follows from.",
+)
+@click.option("--until-stdin-closes", is_flag=True, hidden=True)
+def fake_server_command(until_stdin_closes: bool, **options: object) -> int:
+    """Serve."""
+    chosen = FakeServerOptions(**options)  # type: ignore[arg-type]
+    SearchAnalyticsQuery(chosen.site)  # refuses a name that no property has
+    trio.run(_serve, chosen, until_stdin_closes)
+    return COMPLETE
+
+
+async def _serve(options: FakeServerOptions, until_stdin_closes: bool) -> None:
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    with trio.open_signal_receiver(*SIGNALS) as signals:
+        try:
+            async with serve_fake_search_console(
+                options.fake_search_console(), host=host, port=options.port
+            ) as api_root:
+                await trio.to_thread.run_sync(_introduce, options, api_root)
+                async with trio.open_nursery() as nursery:
+                    if until_stdin_closes:
+                        nursery.start_soon(_cancel_when_stdin_closes, nursery.cancel_scope)
+                    await anext(signals)
+                    nursery.cancel_scope.cancel()
+        except* OSError as errors:
+            reason = first_cause(errors)
+            raise UsageError(f"cannot listen on {host}:{options.port}: {reason}") from None
+
+
+def _introduce(options: FakeServerOptions, api_root: str) -> None:
+    say(api_root)
+    tell(f"the fake Search Console holds {options.site}; Ctrl-C ends it. Try:")
+    tell(f"gsc-trio backfill {options.site} --days 30 --db try.db --api-root {api_root}")
+
+
+async def _cancel_when_stdin_closes(scope: trio.CancelScope) -> None:
+    """End with the process at the other end of stdin, even if that was killed."""
+    # Not sys.stdin.read: its lock would be held by the thread when the interpreter ends.
+    while await trio.to_thread.run_sync(os.read, 0, 4_096, abandon_on_cancel=True):
+        pass
+    scope.cancel()

@@ -1,0 +1,71 @@
+"""The flags of settings, made from `gsc_trio.config.Settings`, and how dates are read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+import click
+
+from gsc_trio.config import Settings, parse_setting, setting_range, setting_type
+from gsc_trio.errors import UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_PLACEHOLDERS = {int: "N", float: "SECONDS"}
+
+
+def setting_flag(name: str) -> str:
+    """The command line's flag for a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def settings_with_flags() -> list[str]:
+    """The settings that have a flag, in the order in which they are declared."""
+    return [field.name for field in attrs.fields(Settings) if field.metadata["has_flag"]]
+
+
+def settings_options(function: Function) -> Function:
+    """Give a command a flag for each of those settings; what is not given is None."""
+    for name in reversed(settings_with_flags()):
+        field = attrs.fields_dict(Settings)[name]
+        is_secret = field.metadata["is_secret"]
+        function = click.option(
+            setting_flag(name),
+            name,
+            callback=_read_setting,
+            metavar="TOKEN" if is_secret else _PLACEHOLDERS.get(setting_type(name), "URL"),
+            help=_help_text(field),
+        )(function)
+    return function
+
+
+def _help_text(field: attrs.Attribute[Any]) -> str:
+    """What a setting does, its default and its range, as click writes them for other options."""
+    facts = []
+    if field.default is not None:
+        facts.append(f"default: {field.default}")
+    if setting_range(field.name):
+        facts.append(setting_range(field.name))
+    return str(field.metadata["help"]) + (f"  [{'; '.join(facts)}]" if facts else "")
+
+
+def _read_setting(context: click.Context, option: click.Parameter, text: str | None) -> Any:
+    if text is None or option.name is None:
+        return None
+    return parse_setting(option.name, text, option.opts[0])
+
+
+def read_date(context: click.Context, option: click.Parameter, text: str | None) -> dt.date | None:
+    """Read a date; other ISO 8601 forms are refused, since nobody means week dates."""
+    if text is None:
+        return None
+    try:
+        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+            return dt.date.fromisoformat(text)
+    except ValueError:
+        pass  # for example February 30
+    raise UsageError(f"{option.opts[0]} is {text!r}: give an existing date as YYYY-MM-DD")

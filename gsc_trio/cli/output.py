@@ -1,0 +1,53 @@
+"""Where text goes: results to stdout, everything else to stderr, and nobody minds a closed pipe.
+
+``gsc-trio status | head -1`` closes stdout early. That is the reader's good right: what is left
+is dropped, without a message, and the exit code stays what the command says.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from contextlib import suppress
+from typing import Any, TextIO
+
+
+def say(text: str) -> None:
+    """Write a result, as one or more lines, to stdout."""
+    _write(sys.stdout, f"{text}\n")
+
+
+def tell(text: str) -> None:
+    """Write one line for the person who watches to stderr."""
+    _write(sys.stderr, f"{one_line(text)}\n")
+
+
+def say_json(value: Any) -> None:
+    """Write one JSON value to stdout; it is ASCII, so that it survives any locale."""
+    say(json.dumps(value, default=str))
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without control characters: a server may have sent it."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(printable.split())
+
+
+def survive_any_locale() -> None:
+    """Write letters that stdout's encoding lacks as escapes instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Python flushes once more when it ends: give it somewhere to flush to.
+        with suppress(OSError):
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, stream.fileno())
+            os.close(devnull)

@@ -1,0 +1,52 @@
+"""SQL to try next, for what was just fetched, as commands that can be pasted into a shell."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shlex
+from pathlib import Path
+
+from gsc_trio.model import SEARCH_TYPES_WITHOUT_POSITION, SearchAnalyticsQuery
+from gsc_trio.store.schema import column_of, dimensions_as_text
+
+LAST_DAYS = 28
+
+
+def example_commands(query: SearchAnalyticsQuery, database: Path, last_day: dt.date) -> list[str]:
+    """Commands for a shell, one a line."""
+    path = shlex.quote(str(database))
+    queries = (_quoted(sql) for sql in example_queries(query, last_day))
+    return [f"gsc-trio status --db {path}", *(f"sqlite3 -box {path} {sql}" for sql in queries)]
+
+
+def example_queries(query: SearchAnalyticsQuery, last_day: dt.date) -> list[str]:
+    """Clicks by day, and the top values of the last dimension over four weeks."""
+    view, position = "searchdata_site_impression", "sum_top_position"
+    if "page" in query.dimensions:
+        view, position = "searchdata_url_impression", "sum_position"
+    sums = "SUM(clicks) AS clicks, SUM(impressions) AS impressions"
+    chosen = (
+        f"FROM {view} WHERE site_url = {_literal(query.site_url)} "
+        f"AND search_type = {_literal(query.search_type)} "
+        f"AND dimensions = {_literal(dimensions_as_text(query.dimensions))}"
+    )
+    by_day = f"SELECT data_date, {sums} {chosen} GROUP BY 1 ORDER BY 1 DESC LIMIT 7"
+    if not query.dimensions:
+        return [by_day]
+    if query.search_type not in SEARCH_TYPES_WITHOUT_POSITION:
+        sums += f", ROUND(SUM({position}) / SUM(impressions) + 1, 1) AS position"
+    dimension = query.dimensions[-1]
+    column = "url" if dimension == "page" else column_of(dimension)
+    first_day = last_day - dt.timedelta(days=LAST_DAYS - 1)
+    chosen += f" AND data_date >= '{first_day}'"
+    return [by_day, f"SELECT {column}, {sums} {chosen} GROUP BY 1 ORDER BY 2 DESC LIMIT 10"]
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
+
+
+def _quoted(sql: str) -> str:
+    """Quoted for a shell, in double quotes where that is safe, as people write SQL there."""
+    return shlex.quote(sql) if set(sql) & set('"$`\\!') else f'"{sql}"'

@@ -1,0 +1,96 @@
+"""``gsc-trio status``: what a database holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import click
+import trio
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gsc_trio.cli.failures import COMPLETE
+from gsc_trio.cli.output import one_line, say, say_json
+from gsc_trio.store.base import Coverage
+from gsc_trio.store.sqlite import open_sqlite_store
+
+HELP = """Say what a database holds, for each property, search type and set of dimensions.
+
+Missing days lie between the first and the last day and are absent or not complete; a backfill of
+that range fetches just them. Queries in flight were out when the database was last written to: by
+a run that goes on, or by one that was killed.
+
+\b
+Examples:
+  gsc-trio status --db gsc.db
+  gsc-trio status --db gsc.db --json | jq '.[] | select(.days_missing > 0)'
+"""
+
+_COLUMNS = {
+    "site": "left",
+    "type": "left",
+    "dimensions": "left",
+    "days": "right",
+    "missing": "right",
+    "rows": "right",
+    "first day": "left",
+    "last day": "left",
+    "in flight": "right",
+}
+
+
+@click.command("status", help=HELP, short_help="Say what a database holds.")
+@click.option(
+    "--db",
+    "database",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="PATH",
+    help="The SQLite database of a backfill.",
+)
+@click.option("--json", "wants_json", is_flag=True, help="Print a JSON list of objects.")
+def status_command(database: Path, wants_json: bool) -> int:
+    """Look, print."""
+    coverages = trio.run(_coverage, database)
+    if wants_json:
+        say_json([attrs.asdict(coverage) for coverage in coverages])
+    elif coverages:
+        say(coverage_table(coverages))
+    else:
+        say(f"{database} holds nothing yet")
+    return COMPLETE
+
+
+async def _coverage(database: Path) -> Sequence[Coverage]:
+    async with open_sqlite_store(database, read_only=True) as store:
+        return await store.coverage()
+
+
+def coverage_table(coverages: Sequence[Coverage]) -> str:
+    """A table with aligned columns, as wide as it needs to be: it never breaks a value."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title, side in _COLUMNS.items():
+        table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
+    for coverage in coverages:
+        table.add_row(*(Text(cell) for cell in _cells(coverage)))
+    console = Console(width=10_000, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _cells(coverage: Coverage) -> tuple[str, ...]:
+    return (
+        one_line(coverage.site_url),
+        coverage.search_type,
+        ",".join(coverage.dimensions) or "totals",
+        f"{coverage.days_complete:,}",
+        f"{coverage.days_missing:,}",
+        f"{coverage.rows:,}",
+        str(coverage.first_day or "-"),
+        str(coverage.last_day or "-"),
+        f"{coverage.in_flight:,}",
+    )

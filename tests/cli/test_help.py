@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+import pytest
+from click.testing import Result
+
+from gsc_trio.cli import main
+
+COMMANDS = sorted(main.commands)
+
+RunCli = Callable[..., Result]
+
+
+def test_there_are_the_four_commands(run_cli: RunCli) -> None:
+    assert COMMANDS == ["backfill", "demo", "fake-server", "status"]
+    overview = run_cli("--help").stdout
+    assert all(f"  {name} " in overview for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_teaches(name: str, run_cli: RunCli) -> None:
+    result = run_cli(name, "--help")
+    assert result.exit_code == 0
+    assert "Examples:\n" in result.stdout
+    assert f"  gsc-trio {name}" in result.stdout
+    for parameter in main.commands[name].params:
+        if not getattr(parameter, "hidden", False):
+            assert all(option in result.stdout for option in parameter.opts), parameter
+            assert isinstance(parameter, click.Argument) or getattr(parameter, "help", None)
+
+
+def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
+    options = {option for each in main.commands["backfill"].params for option in each.opts}
+    assert options == {
+        *("site", "--days", "--start", "--end", "--db", "--dimensions", "--search-type"),
+        *("--data-state", "--max-concurrency", "--batch-size", "--max-queue-size"),
+        *("--max-in-flight", "--queries-per-minute", "--api-root", "--access-token", "--config"),
+        *("--profile", "--progress", "--json"),
+    }
+    text = " ".join(run_cli("backfill", "--help").stdout.split())
+    for fact in (
+        "[default: 3; 1 to 100]",
+        "16 months",
+        "three days ago",
+        "Exit codes: 0 complete, 1 failed",
+    ):
+        assert fact in text
+
+
+def test_the_version(run_cli: RunCli) -> None:
+    assert run_cli("--version").stdout.startswith("gsc-trio, version ")
