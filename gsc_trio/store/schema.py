@@ -1,0 +1,171 @@
+"""The database's tables, and how an older database becomes a newer one.
+
+Responsible for: what tables there are and what they are called; the marks in the file's header
+(``application_id``, ``user_version``) by which a database of ours is known.
+Must never: put a value (a property's name, a query) into SQL text, or change a table outside the
+caller's transaction.
+
+Every set of dimensions has a table of its own, so that the natural key is short and complete: the
+dataset, the day and the dimensions that were asked for. All tables with a natural key are
+``WITHOUT ROWID``: the key is the table, and its order does not depend on when a row came.
+
+A column that holds a clock time ends in ``_at``. Two runs that fetched the same differ in no
+other column.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+
+from sqlite_utils import Database
+
+from gsc_trio.store.views import create_views
+
+APPLICATION_ID = 0x67736374
+"""The letters ``gsct`` in the file's header: a database of this package."""
+
+PAGE_SIZE_BYTES = 16_384
+"""A full page of Search Console rows goes in about a fifth faster than with SQLite's 4,096."""
+
+_KEYED_BY_DATASET = [("dataset_id", "dataset", "id")]
+
+
+def as_sqlite_utils(connection: sqlite3.Connection) -> Database:
+    """The connection for sqlite-utils, with none of the user's plugins run on it."""
+    return Database(connection, recursive_triggers=False, execute_plugins=False)
+
+
+def column_of(dimension: str) -> str:
+    """The column of a dimension: ``searchAppearance`` is ``search_appearance``."""
+    return "search_appearance" if dimension == "searchAppearance" else dimension
+
+
+def table_of(dimensions: tuple[str, ...]) -> str:
+    """The table of a set of dimensions, as ``search_analytics_by_page_query``."""
+    columns = [column_of(dimension) for dimension in dimensions] or ["date"]
+    return "_".join(("search_analytics_by", *columns))
+
+
+def dimensions_as_text(dimensions: tuple[str, ...]) -> str:
+    """How a dataset's row names its dimensions: ``page,query``."""
+    return ",".join(dimensions)
+
+
+def dimensions_from_text(text: str) -> tuple[str, ...]:
+    """The inverse of `dimensions_as_text`."""
+    return tuple(text.split(",")) if text else ()
+
+
+def create_rows_table(database: Database, dimensions: tuple[str, ...]) -> None:
+    """Create the table of a set of dimensions if there is none, and the views that include it."""
+    if table_of(dimensions) in database.table_names():
+        return
+    columns = [column_of(dimension) for dimension in dimensions]
+    key = ("dataset_id", "data_date", *columns)
+    _create_table(
+        database,
+        table_of(dimensions),
+        {
+            "dataset_id": int,
+            "data_date": str,
+            **dict.fromkeys(columns, str),
+            "clicks": int,
+            "impressions": int,
+            # NULL where Google gives no position: discover, googleNews.
+            "sum_position": float,
+        },
+        key=key,
+        not_null={*key, "clicks", "impressions"},
+    )
+    refresh_views(database)
+
+
+def refresh_views(database: Database) -> None:
+    """Make the views cover every table of rows that there is."""
+    tables = {dimensions: table_of(dimensions) for dimensions in _stored_dimensions(database)}
+    create_views(database, tables)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema from the version that the file has to this one.
+
+    The caller holds a transaction, so that a database is never left between two versions.
+    """
+    is_ours = _pragma(connection, "application_id") == APPLICATION_ID
+    version = _pragma(connection, "user_version") if is_ours else 0
+    database = as_sqlite_utils(connection)
+    for migration in MIGRATIONS[version:]:
+        migration(database)
+    refresh_views(database)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _create_first_schema(database: Database) -> None:
+    database.create_table(
+        "dataset",
+        {"id": int, "site_url": str, "search_type": str, "dimensions": str},
+        pk="id",
+        not_null={"site_url", "search_type", "dimensions"},
+    )
+    database.table("dataset").create_index(["site_url", "search_type", "dimensions"], unique=True)
+    key = ("dataset_id", "data_date", "start_row")
+    _create_table(
+        database,
+        "page_ledger",
+        {
+            "dataset_id": int,
+            "data_date": str,
+            "start_row": int,
+            "row_limit": int,
+            "row_count": int,
+            "data_state": str,
+            "committed_at": str,
+        },
+        key=key,
+        not_null={*key, "row_limit", "row_count", "data_state", "committed_at"},
+    )
+    _create_table(
+        database,
+        "in_flight",
+        {"dataset_id": int, "data_date": str, "start_row": int, "worker": str, "since_at": str},
+        key=key,
+        not_null={*key, "worker", "since_at"},
+    )
+
+
+MIGRATIONS: list[Callable[[Database], None]] = [_create_first_schema]
+"""Each makes the next version of the schema out of the one before; the first out of nothing.
+
+A migration that was released is never edited: a change is a new one at the end.
+"""
+
+
+def _create_table(
+    database: Database,
+    name: str,
+    columns: dict[str, type],
+    *,
+    key: tuple[str, ...],
+    not_null: set[str],
+) -> None:
+    sql = database.create_table_sql(
+        name, columns, pk=key, not_null=not_null, foreign_keys=_KEYED_BY_DATASET
+    )
+    # sqlite-utils has no option for it.
+    database.execute(sql.rstrip().removesuffix(";") + " WITHOUT ROWID")
+
+
+def _stored_dimensions(database: Database) -> Iterator[tuple[str, ...]]:
+    tables = set(database.table_names())
+    names = database.execute("SELECT DISTINCT dimensions FROM dataset ORDER BY dimensions")
+    for (text,) in names.fetchall():
+        dimensions = dimensions_from_text(text)
+        if table_of(dimensions) in tables:
+            yield dimensions
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
