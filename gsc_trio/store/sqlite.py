@@ -1,0 +1,196 @@
+"""The store that comes with the package: one SQLite file.
+
+How it works. A store has one connection, and one thread at a time works with it: the methods are
+async, the work is in `trio.to_thread`, behind a limiter of one. Each method is one transaction,
+begun with ``BEGIN IMMEDIATE`` so that it waits for another program's before it has read anything.
+The log is a write-ahead log, which lets others read while a page is written, with
+``synchronous=FULL``: when a commit returns, the page is on the disk.
+
+A page is done when its ledger entry is there, and that comes with the page's rows in the same
+transaction. So there is nothing to repair after a crash: what the ledger does not name was never
+there. A day's first page deletes what the day held, so writing a day again leaves no row of the
+older answer; a later page replaces rows by their natural key, so writing it again changes nothing.
+
+Responsible for: transactions, threads, and telling SQLite's errors in one clear line.
+Must never: leave a transaction open when a method ends, however it ends; abandon a thread that is
+at work (a cancelled write has happened or has not); decide what is fetched.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import trio
+
+from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
+from gsc_trio.store import ledger
+from gsc_trio.store.base import Coverage, StoredDay
+from gsc_trio.store.connection import as_storage_error, open_connection
+from gsc_trio.store.rows import delete_day, upsert_rows
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_sqlite_store(
+    path: str | os.PathLike[str], *, create: bool = True, read_only: bool = False
+) -> AsyncIterator[SqliteStore]:
+    """Open a database, making it if it is not there, and close it at the end.
+
+    ::
+
+        async with open_sqlite_store("search.db") as store:
+            summary = await backfill(client, query, store, start=start, end=end)
+
+    Args:
+        path: the file. An empty file is taken for a new one.
+        create: make the database if there is none.
+        read_only: change nothing; only `SqliteStore.coverage` works then.
+
+    Raises:
+        UsageError: there is nothing to open, it cannot be written, or it is not a database of
+            this package or of this version. Nothing was changed.
+        StorageError: the database is damaged, or SQLite cannot work with it.
+    """
+    file = Path(path)
+    limiter = trio.CapacityLimiter(1)
+    connection = await trio.to_thread.run_sync(
+        partial(open_connection, file, create=create, read_only=read_only), limiter=limiter
+    )
+    try:
+        yield SqliteStore(file, connection, limiter)
+    finally:
+        # Closing ends with a checkpoint, which takes as long as the disk takes; no deadline
+        # could cut it short without abandoning the thread.
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(connection.close, limiter=limiter)
+
+
+class SqliteStore:
+    """A `gsc_trio.store.base.Store` in a SQLite file; `open_sqlite_store` makes it.
+
+    Methods may be called from several tasks; they take their turns. Each is all or nothing, also
+    when it is cancelled, and all raise `StorageError` if SQLite cannot do it. After that the
+    store is as before, and usable again once the cause is gone.
+    """
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, limiter: trio.CapacityLimiter
+    ) -> None:
+        self.path = path
+        """The file, as it was named."""
+        self._connection = connection
+        self._limiter = limiter
+
+    async def begin_run(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """Forget what an earlier run left in flight, and say what is there.
+
+        Args:
+            query: whose data it is.
+            start: the first day.
+            end: the last day, included.
+
+        Returns:
+            The days of which there is anything. A day of which a page was fetched with data state
+            ``all`` is not among them if the query's is ``final``.
+
+        Raises:
+            StorageError: the database cannot be read or written.
+        """
+
+        def work() -> Mapping[dt.date, StoredDay]:
+            dataset_id = ledger.ensure_dataset(self._connection, query)
+            ledger.clear_in_flight(self._connection, dataset_id)
+            return ledger.stored_days(
+                self._connection, dataset_id, data_state=query.data_state, start=start, end=end
+            )
+
+        return await self._transact(work)
+
+    async def write_page(
+        self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
+    ) -> None:
+        """Commit a page with its ledger entry; its job leaves the in-flight registry.
+
+        Args:
+            query: whose page it is.
+            page: a day's first page replaces the day; a later one replaces rows that it repeats.
+            changes: what else became of the registry.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+
+        def work() -> None:
+            connection, day = self._connection, page.job.data_date.isoformat()
+            dataset_id = ledger.ensure_dataset(connection, query)
+            if page.job.start_row == 0:
+                delete_day(connection, query.dimensions, dataset_id, day)
+                ledger.forget_day(connection, dataset_id, day)
+            upsert_rows(connection, query.dimensions, dataset_id, day, page.rows)
+            ledger.record_page(connection, dataset_id, page, query.data_state)
+            ledger.apply_changes(connection, dataset_id, changes)
+            # Last, since the changes may name this page's job too, as taken.
+            ledger.remove_job(connection, dataset_id, page.job)
+
+        await self._transact(work)
+
+    async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
+        """Commit what became of the in-flight registry when there is no page to write it with.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+
+        def work() -> None:
+            dataset_id = ledger.ensure_dataset(self._connection, query)
+            ledger.apply_changes(self._connection, dataset_id, changes)
+
+        await self._transact(work)
+
+    async def coverage(self) -> list[Coverage]:
+        """What is stored, by site, search type and dimensions, whatever its data state.
+
+        ``rows`` is what the ledger says that the pages brought; counting would read the whole
+        database. A row that Google gave on two pages of a day counts twice there.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+        return await self._transact(partial(ledger.read_coverage, self._connection), "read")
+
+    async def _transact(self, work: Callable[[], T], action: str = "write") -> T:
+        """Do the work in a thread, in one transaction."""
+        begin = "BEGIN IMMEDIATE" if action == "write" else "BEGIN"
+
+        def in_thread() -> T:
+            try:
+                with _transaction(self._connection, begin):
+                    return work()
+            except (sqlite3.Error, ValueError, OverflowError) as error:
+                raise as_storage_error(error, self.path, action) from error
+
+        return await trio.to_thread.run_sync(in_thread, limiter=self._limiter)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # Some errors, as a full disk, have rolled it back already.
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        raise
