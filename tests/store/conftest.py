@@ -1,0 +1,59 @@
+"""A database file, a store on it, and a way to write pages down briefly."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
+from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+
+MakePage = Callable[..., Page]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "search.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SqliteStore]:
+    async with open_sqlite_store(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def query() -> SearchAnalyticsQuery:
+    return SearchAnalyticsQuery("sc-domain:example.com", dimensions=("query",), row_limit=3)
+
+
+@pytest.fixture
+def make_page() -> MakePage:
+    """Makes a page out of its day of January 2024, its start row and its rows.
+
+    A row may be given as a `Row` or as the value of its one dimension.
+    """
+
+    def make(
+        day: int, start_row: int = 0, rows: Sequence[Row | str] = (), *, row_limit: int = 3
+    ) -> Page:
+        return Page(
+            job=Job(dt.date(2024, 1, day), start_row),
+            rows=[row if isinstance(row, Row) else Row((row,), 1.0, 2.0, 3.0) for row in rows],
+            row_limit=row_limit,
+            content_bytes=100,
+        )
+
+    return make
+
+
+@pytest.fixture
+def reader(store: SqliteStore) -> Iterator[sqlite3.Connection]:
+    """Another program that looks at the store's database."""
+    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+        yield connection

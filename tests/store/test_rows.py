@@ -1,0 +1,81 @@
+"""A row comes out of the database as it went in."""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gsc_trio.model import Row
+from gsc_trio.store.connection import open_connection
+from gsc_trio.store.rows import delete_day, upsert_rows
+from gsc_trio.store.schema import as_sqlite_utils, create_rows_table
+
+DIMENSIONS = ("page", "query")
+DAY = "2024-01-01"
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    path: Path = tmp_path_factory.mktemp("rows") / "search.db"
+    with closing(open_connection(path, create=True, read_only=False)) as opened:
+        create_rows_table(as_sqlite_utils(opened), DIMENSIONS)
+        yield opened
+
+
+def written_and_read(connection: sqlite3.Connection, rows: list[Row]) -> list[tuple[object, ...]]:
+    connection.execute("BEGIN IMMEDIATE")
+    delete_day(connection, DIMENSIONS, 1, DAY)
+    upsert_rows(connection, DIMENSIONS, 1, DAY, rows)
+    connection.execute("COMMIT")
+    return connection.execute(
+        "SELECT page, query, clicks, impressions, sum_position, "
+        "typeof(clicks), typeof(impressions), typeof(sum_position) "
+        "FROM search_analytics_by_page_query ORDER BY page, query"
+    ).fetchall()
+
+
+whole_numbers = st.integers(0, 10**12).map(float)
+positions = st.none() | st.floats(1.0, 1_000.0)
+rows = st.builds(
+    Row,
+    keys=st.tuples(st.text(max_size=20), st.text(max_size=20)),
+    clicks=whole_numbers,
+    impressions=whole_numbers,
+    position=positions,
+)
+
+
+@given(st.lists(rows, max_size=12))
+def test_any_row_survives_and_the_last_of_equal_keys_wins(
+    connection: sqlite3.Connection, rows: list[Row]
+) -> None:
+    expected: dict[tuple[str, ...], tuple[object, ...]] = {}
+    for row in rows:
+        sum_position = None if row.position is None else (row.position - 1) * row.impressions
+        expected[row.keys] = (
+            *row.keys,
+            int(row.clicks),
+            int(row.impressions),
+            sum_position,
+            "integer",
+            "integer",
+            "null" if sum_position is None else "real",
+        )
+    assert written_and_read(connection, rows) == [expected[keys] for keys in sorted(expected)]
+
+
+def test_numbers_that_are_not_whole_are_rounded(connection: sqlite3.Connection) -> None:
+    [values] = written_and_read(connection, [Row(("a", "b"), 2.0000001, 6.9999999, 2.0)])
+    assert values[2:5] == (2, 7, 7.0)
+
+
+def test_a_position_of_one_is_a_sum_of_plain_zero(connection: sqlite3.Connection) -> None:
+    [values] = written_and_read(connection, [Row(("a", "b"), 0.0, 0.0, 0.5)])
+    assert math.copysign(1.0, values[4]) == 1.0  # type: ignore[arg-type]

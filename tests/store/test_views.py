@@ -1,0 +1,139 @@
+"""The views: BigQuery's names, NULL for what was not asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+from gsc_trio.model import DIMENSIONS, InFlightChanges, Page, Row, SearchAnalyticsQuery
+from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+
+MakePage = Callable[..., Page]
+
+NO_CHANGES = InFlightChanges()
+SITE = "https://example.com/"
+
+URL_COLUMNS = [
+    "data_date",
+    "site_url",
+    "url",
+    "query",
+    "country",
+    "device",
+    "search_type",
+    "impressions",
+    "clicks",
+    "sum_position",
+    "dimensions",
+]
+SITE_COLUMNS = [
+    "data_date",
+    "site_url",
+    "query",
+    "country",
+    "device",
+    "search_type",
+    "impressions",
+    "clicks",
+    "sum_top_position",
+    "search_appearance",
+    "dimensions",
+]
+
+
+def read_view(
+    connection: sqlite3.Connection, name: str
+) -> tuple[list[str], list[tuple[object, ...]]]:
+    cursor = connection.execute(f"SELECT * FROM {name} ORDER BY dimensions")  # noqa: S608
+    return [column[0] for column in cursor.description], cursor.fetchall()
+
+
+async def test_the_views_are_there_from_the_start(
+    store: SqliteStore, reader: sqlite3.Connection
+) -> None:
+    assert read_view(reader, "searchdata_url_impression") == (URL_COLUMNS, [])
+    assert read_view(reader, "searchdata_site_impression") == (SITE_COLUMNS, [])
+
+
+async def test_what_has_a_page_is_in_the_url_view(
+    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+) -> None:
+    for dimensions in (("page",), ("page", "query"), ("page", "query", "country", "device")):
+        query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
+        row = Row(tuple(name.upper() for name in query.dimensions), 3.0, 10.0, 1.5)
+        await store.write_page(query, make_page(1, rows=[row]), NO_CHANGES)
+    first, last = ("2024-01-01", SITE), ("web", 10, 3, 5.0)
+    assert read_view(reader, "searchdata_url_impression") == (
+        URL_COLUMNS,
+        [
+            (*first, "PAGE", None, None, None, *last, "page"),
+            (*first, "PAGE", "QUERY", None, None, *last, "page,query"),
+            (*first, "PAGE", "QUERY", "COUNTRY", "DEVICE", *last, "page,query,country,device"),
+        ],
+    )
+    assert read_view(reader, "searchdata_site_impression") == (SITE_COLUMNS, [])
+
+
+async def test_what_has_no_page_is_in_the_site_view(
+    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+) -> None:
+    for dimensions in ((), ("query", "device"), ("country",), ("searchAppearance",)):
+        query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
+        row = Row(tuple(name.upper() for name in query.dimensions), 3.0, 10.0, 1.5)
+        await store.write_page(query, make_page(1, rows=[row]), NO_CHANGES)
+    first, last = ("2024-01-01", SITE), ("web", 10, 3, 5.0)
+    assert read_view(reader, "searchdata_site_impression") == (
+        SITE_COLUMNS,
+        [
+            (*first, None, None, None, *last, None, ""),
+            (*first, None, "COUNTRY", None, *last, None, "country"),
+            (*first, "QUERY", None, "DEVICE", *last, None, "query,device"),
+            (*first, None, None, None, *last, "SEARCHAPPEARANCE", "searchAppearance"),
+        ],
+    )
+    assert read_view(reader, "searchdata_url_impression") == (URL_COLUMNS, [])
+
+
+async def test_the_average_position_is_computed_as_on_bigquery(
+    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+) -> None:
+    query = SearchAnalyticsQuery(SITE, dimensions=("page",))
+    rows = [Row(("a",), 0.0, 10.0, 2.0), Row(("b",), 0.0, 30.0, 6.0)]
+    await store.write_page(query, make_page(1, rows=rows), NO_CHANGES)
+    assert reader.execute(
+        "SELECT sum(sum_position) / sum(impressions) + 1 FROM searchdata_url_impression"
+    ).fetchone() == (5.0,)
+
+
+async def test_a_view_finds_one_sites_days_by_their_key(
+    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+) -> None:
+    for dimensions in (("page",), ("page", "query")):
+        query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
+        await store.write_page(query, make_page(1), NO_CHANGES)
+    plan = reader.execute(
+        "EXPLAIN QUERY PLAN SELECT sum(clicks) FROM searchdata_url_impression "
+        "WHERE site_url = ? AND data_date BETWEEN ? AND ?",
+        (SITE, "2024-01-01", "2024-01-31"),
+    ).fetchall()
+    searches = [detail for *_, detail in plan if "stored" in detail]
+    assert len(searches) == 2
+    assert all("dataset_id=? AND data_date>? AND data_date<?" in detail for detail in searches)
+
+
+async def test_every_set_of_dimensions_has_its_table_and_its_view(path: Path) -> None:
+    *combinable, alone = DIMENSIONS
+    sets = [dimensions for size in range(5) for dimensions in combinations(combinable, size)]
+    async with open_sqlite_store(path) as store:
+        for dimensions in (*sets, (alone,)):
+            query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
+            await store.begin_run(query, dt.date(2024, 1, 1), dt.date(2024, 1, 1))
+        read_view(store._connection, "searchdata_url_impression")
+        read_view(store._connection, "searchdata_site_impression")
+        tables = store._connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE name GLOB 'search_analytics_by_*'"
+        ).fetchone()
+    assert tables == (17,)
