@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import click
 
-from gsc_trio.cli.backfill import backfill_command
-from gsc_trio.cli.demo import demo_command
-from gsc_trio.cli.failures import USAGE, Commands
-from gsc_trio.cli.fake_server import fake_server_command
-from gsc_trio.cli.status import status_command
+from gsc_trio.cli.commands import Commands
+from gsc_trio.cli.failures import USAGE
 
 HELP = """Copy Google Search Console data into your own SQLite database.
 
@@ -34,9 +31,3 @@ def main(context: click.Context) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(USAGE)
-
-
-main.add_command(demo_command)
-main.add_command(backfill_command)
-main.add_command(status_command)
-main.add_command(fake_server_command)

@@ -110,7 +110,7 @@ file. Flags win over variables, variables over the file, the file over the profi
     help="Show how it is going, on stderr.",
 )
 @click.option("--json", "wants_json", is_flag=True, help="Print the summary as one JSON object.")
-def backfill_command(
+def command(
     *,
     site: str,
     days: int | None,

@@ -78,7 +78,7 @@ Examples:
     show_default=True,
     help="Show how it is going, on stderr.",
 )
-def demo_command(database: Path, days: int, latency_scale: float, wants_progress: bool) -> int:
+def command(database: Path, days: int, latency_scale: float, wants_progress: bool) -> int:
     """Fetch, compare."""
     trio.run(_check_database_is_ours, database)
     today = pacific_today()
@@ -133,6 +133,7 @@ async def _check_database_is_ours(database: Path) -> None:
 
 
 def _compare(request: BackfillRequest, fake: FakeServerOptions) -> int:
+    tell("comparing with what the server holds")
     started_at = time.monotonic()
     comparison = compare(request, fake.simulated_property())
     seconds = time.monotonic() - started_at

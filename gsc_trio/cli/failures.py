@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import click
 
-from gsc_trio.cli.output import one_line, survive_any_locale, tell
+from gsc_trio.cli.output import one_line, tell
 from gsc_trio.errors import GscTrioError, UsageError
 
 COMPLETE = 0
@@ -19,22 +19,7 @@ USAGE = 2
 INTERRUPTED = 130
 
 
-class Commands(click.Group):
-    """A group of commands that return exit codes, and whose errors are told in one line."""
-
-    def main(self, *args: object, **extra: object) -> None:  # type: ignore[override]
-        """Run a command and end the program with its exit code."""
-        extra["standalone_mode"] = False
-        extra["prog_name"] = self.name  # also when it runs as python -m gsc_trio.cli
-        survive_any_locale()
-        try:
-            exit_code = super().main(*args, **extra)  # type: ignore[call-overload]
-        except BaseException as error:  # noqa: BLE001 - errors that are not known are raised again
-            exit_code = _told(error)
-        raise SystemExit(exit_code)
-
-
-def _told(error: BaseException) -> int:
+def tell_error(error: BaseException) -> int:
     """Tell an error; returns the exit code.
 
     Raises:

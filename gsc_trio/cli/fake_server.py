@@ -132,7 +132,7 @@ class FakeServerOptions:
     help="What all data follows from.",
 )
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
-def fake_server_command(until_stdin_closes: bool, **options: object) -> int:
+def command(until_stdin_closes: bool, **options: object) -> int:
     """Serve."""
     chosen = FakeServerOptions(**options)  # type: ignore[arg-type]
     SearchAnalyticsQuery(chosen.site)  # refuses a name that no property has

@@ -52,7 +52,7 @@ _COLUMNS = {
     help="The SQLite database of a backfill.",
 )
 @click.option("--json", "wants_json", is_flag=True, help="Print a JSON list of objects.")
-def status_command(database: Path, wants_json: bool) -> int:
+def command(database: Path, wants_json: bool) -> int:
     """Look, print."""
     coverages = trio.run(_coverage, database)
     if wants_json:
