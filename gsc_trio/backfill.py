@@ -51,7 +51,7 @@ async def fetch_all(
         query: what is asked for.
         start: the first day, in Pacific time.
         end: the last day, included.
-        settings: concurrency and limits; by default all defaults.
+        settings: concurrency and limits; by default the client's.
         on_page: gets each `Page`.
         on_complete: gets each `Day` after its last page; a `Halt` that it returns stops the run.
         instruments: who is told what happens.
@@ -103,7 +103,7 @@ async def backfill(
         store: where pages are committed, each with its ledger entry in one transaction.
         start: the first day, in Pacific time.
         end: the last day, included.
-        settings: concurrency and limits; by default all defaults.
+        settings: concurrency and limits; by default the client's.
         on_page: gets each `Page` after its commit.
         on_complete: gets each `Day` after its last commit; a `Halt` that it returns stops the run.
         instruments: who is told what happens.
@@ -121,7 +121,7 @@ async def backfill(
     """
     today = today or pacific_today()
     check_range(start, end, today)
-    settings = settings or Settings()
+    settings = settings or client.settings
     switch = halt_switch or HaltSwitch()
     meter = RunMeter()
     telemetry = Instruments([meter, *instruments])

@@ -66,10 +66,11 @@ class SearchConsole:
         limiter: RateLimiter,
         *,
         user: str,
-        batch_path: str,
+        settings: Settings,
     ) -> None:
         self._http = http
-        self._batch_path = batch_path
+        self.settings = settings
+        """What it was opened with; runs that are given no settings take these."""
         self.limiter = limiter
         """What gives permits; shared by everyone who spends the same quota."""
         self.user = user
@@ -130,7 +131,7 @@ class SearchConsole:
         boundary = choose_boundary(calls)
         request = self._http.build_request(
             "POST",
-            self._batch_path,
+            self.settings.batch_path,
             content=encode_batch(calls, boundary),
             headers={"Content-Type": batch_content_type(boundary)},
         )
@@ -252,7 +253,7 @@ async def open_search_console(
             http,
             limiter or RateLimiter.from_settings(settings, Instruments(instruments)),
             user=user,
-            batch_path=settings.batch_path,
+            settings=settings,
         )
 
 
