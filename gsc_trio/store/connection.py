@@ -143,9 +143,11 @@ def _look(path: Path, *, read_only: bool) -> None:
         try:
             _check_is_ours(connection, path, read_only=read_only)
         except sqlite3.DatabaseError as error:
-            # A killed creation can leave a file without a beginning, and a journal by which
-            # SQLite empties it when it is opened. Then it is checked again.
-            if _kind(error) != "SQLITE_NOTADB" or not Path(f"{path}-journal").exists():
+            # Without locks a database that is just being made can look damaged, and a killed
+            # creation can leave a file without a beginning, with a journal by which SQLite
+            # empties it. Opening it in earnest decides, and checks once more.
+            has_journal = Path(f"{path}-journal").exists()
+            if _kind(error) != "SQLITE_CORRUPT" and not has_journal:
                 raise
 
 
@@ -196,11 +198,22 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
         if _marks(connection)[:2] != (APPLICATION_ID, len(MIGRATIONS)):
             _make_or_update(connection, path)
         # Only now: the marks of a new database are then in the file itself, not in its log.
-        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        _switch_to_log(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _switch_to_log(connection: sqlite3.Connection) -> None:
+    """Use the write-ahead log. A database remembers it, so this does something only once."""
+    try:
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        # SQLite does not wait here. Whoever else has just opened it switches too, and if not,
+        # the next to open it; until then it is as safe, only readers and writers wait.
+        if _kind(error) != "SQLITE_BUSY":
+            raise
 
 
 def _make_or_update(connection: sqlite3.Connection, path: Path) -> None:
