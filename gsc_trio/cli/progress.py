@@ -11,6 +11,7 @@ import trio
 from trio_util import periodic
 
 from gsc_trio.cli.display import Display, ProgressSnapshot
+from gsc_trio.errors import LoadQuotaExceededError, RateLimitExceededError
 from gsc_trio.summary import RunMeter
 from gsc_trio.telemetry.events import (
     Event,
@@ -21,6 +22,8 @@ from gsc_trio.telemetry.events import (
     RunStarted,
     WorkerCrashed,
 )
+
+_TOLD_AS_PAUSES = (RateLimitExceededError, LoadQuotaExceededError)
 
 
 @attrs.define(eq=False)
@@ -45,7 +48,7 @@ class Progress:
                 self._days_planned = self._pages_known = days_planned
             case PageCommitted(page):
                 self._pages_known += page.is_full
-            case JobsRetried(jobs, error, _):
+            case JobsRetried(jobs, error) if not isinstance(error, _TOLD_AS_PAUSES):
                 self._jobs_failed += len(jobs)
                 self._last_failure = str(error)
             case QuotaPaused(key, seconds, error):
@@ -66,7 +69,11 @@ class Progress:
             return None
         now = trio.current_time()
         elapsed = now - self.meter.started_at
-        pages_left = self._pages_known - self.meter.pages
+        paused_seconds = max(0.0, self._paused_until - now)
+        seconds_left = None
+        if self.meter.pages:
+            pages_left = self._pages_known - self.meter.pages
+            seconds_left = elapsed * pages_left / self.meter.pages + paused_seconds
         return ProgressSnapshot(
             site=self._site,
             days=self.meter.days,
@@ -76,8 +83,8 @@ class Progress:
             queries_per_minute=self.meter.queries_in_last_minute(),
             retries=self.meter.retries,
             elapsed_seconds=elapsed,
-            seconds_left=elapsed * pages_left / self.meter.pages if self.meter.pages else None,
-            paused_seconds=max(0.0, self._paused_until - now),
+            seconds_left=seconds_left,
+            paused_seconds=paused_seconds,
         )
 
     def take_notes(self) -> list[str]:
