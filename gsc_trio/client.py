@@ -200,18 +200,18 @@ class SearchConsole:
     ) -> AsyncGenerator[Page | Failure, None]:
         unanswered = dict(jobs_by_id)
         decoder = MultipartDecoder(response.headers.get("Content-Type", ""))
-        async with aclosing(response.aiter_bytes()) as chunks:
-            while True:
-                with _transport_errors():
-                    chunk = await anext(chunks, None)
-                if chunk is None:
-                    break
-                for part in decoder.feed(chunk):
-                    # A doubled part, or one with an id that was never sent, answers nothing.
-                    job = unanswered.pop(part.content_id or "", None)
-                    if job is not None:
-                        grant.settle()
-                        yield _answer(query, job, part)
+        chunks = response.aiter_bytes()
+        while True:
+            with _transport_errors():
+                chunk = await anext(chunks, None)
+            if chunk is None:
+                break
+            for part in decoder.feed(chunk):
+                # A doubled part, or one with an id that was never sent, answers nothing.
+                job = unanswered.pop(part.content_id or "", None)
+                if job is not None:
+                    grant.settle()
+                    yield _answer(query, job, part)
         decoder.close()
         for job in unanswered.values():
             error = MalformedResponseError("the batch's answer has no part for this query")
