@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -117,31 +117,15 @@ def _follow(entries: Iterable[_LedgerEntry]) -> StoredDay | None:
 def apply_changes(
     connection: sqlite3.Connection, dataset_id: int, changes: InFlightChanges
 ) -> None:
-    """Bring the registry's copy up to date.
-
-    The changes do not say what came first, but a job is taken and returned in turns: whichever
-    happened more often happened last. As often as each other, and it is as before.
-    """
-    balance = Counter(job for job, _ in changes.taken)
-    balance.subtract(changes.returned)
-    workers = dict(changes.taken)
+    """Bring the registry's copy up to date: what went back leaves, then what was taken enters."""
+    for job in changes.returned:
+        remove_job(connection, dataset_id, job)
     now = _now()
-    for job, times in sorted(balance.items()):
-        key = _job_key(dataset_id, job)
-        if times > 0:
-            connection.execute(
-                "INSERT OR REPLACE INTO in_flight "
-                "(dataset_id, data_date, start_row, worker, since_at) VALUES (?, ?, ?, ?, ?)",
-                (*key, workers[job], now),
-            )
-        elif times < 0:
-            remove_job(connection, dataset_id, job)
-        else:
-            connection.execute(
-                "UPDATE in_flight SET worker = ?, since_at = ? "
-                "WHERE dataset_id = ? AND data_date = ? AND start_row = ?",
-                (workers[job], now, *key),
-            )
+    connection.executemany(
+        "INSERT OR REPLACE INTO in_flight "
+        "(dataset_id, data_date, start_row, worker, since_at) VALUES (?, ?, ?, ?, ?)",
+        [(*_job_key(dataset_id, job), worker, now) for job, worker in changes.taken],
+    )
 
 
 def remove_job(connection: sqlite3.Connection, dataset_id: int, job: Job) -> None:
