@@ -75,8 +75,8 @@ def _values(rows: Sequence[Row]) -> list[_SqlValue]:
     for row in rows:
         impressions = round(row.impressions)
         position = row.position
-        # Counted from 0, as BigQuery's export does; + 0.0 turns -0.0 into 0.0.
-        sum_position = None if position is None else (position - 1.0) * impressions + 0.0
+        # Counted from 0, as BigQuery's export does. SQLite stores -0.0 as 0.0.
+        sum_position = None if position is None else (position - 1.0) * impressions
         extend((*row.keys, round(row.clicks), impressions, sum_position))
     return values
 

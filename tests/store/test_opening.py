@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -172,6 +173,20 @@ async def test_a_database_that_another_program_has_open_is_left_alone(path: Path
                 pass
         assert await trio.Path(path).read_bytes() == before
         connection.execute("INSERT INTO theirs VALUES (1)")
+
+
+async def test_the_log_that_another_programs_crash_left_is_left_alone(tmp_path: Path) -> None:
+    crashed = tmp_path / "crashed.db"
+    with closing(sqlite3.connect(tmp_path / "open.db", isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("CREATE TABLE theirs (a)")  # in the log only
+        for suffix in ("", "-wal"):
+            shutil.copy(tmp_path / f"open.db{suffix}", f"{crashed}{suffix}")
+    before = snapshot(tmp_path)
+    with pytest.raises(UsageError, match="is a database of another program"):
+        async with open_sqlite_store(crashed):
+            pass
+    assert before.items() <= snapshot(tmp_path).items()
 
 
 async def test_a_newer_database_is_left_alone(path: Path) -> None:
