@@ -11,7 +11,7 @@ from gsc_trio.client import Failure, SearchConsole
 from gsc_trio.errors import ApiError
 from gsc_trio.model import Job, Page, SearchAnalyticsQuery
 from gsc_trio.permits import Grant
-from gsc_trio.telemetry.events import RequestSent
+from gsc_trio.telemetry.events import PageAnswered, RequestSent
 from gsc_trio.telemetry.instrument import Instruments
 
 
@@ -31,11 +31,16 @@ async def fetch_pages(
         jobs: which days, from which rows on.
         grant: permits for all of them.
         receive: gets each page as it arrives; while it is busy, nothing more is read.
-        instruments: who is told that a request goes out.
+        instruments: who is told that a request goes out, and of its pages.
 
     Returns:
         The jobs that were not answered with a page, in the order of ``jobs``.
     """
+
+    async def take(page: Page) -> None:
+        instruments.handle(PageAnswered(page))
+        await receive(page)
+
     failures: dict[Job, ApiError] = {}
     unanswered = dict.fromkeys(jobs)
     instruments.handle(RequestSent(queries=len(jobs), is_batch=len(jobs) > 1))
@@ -43,13 +48,13 @@ async def fetch_pages(
         if len(jobs) == 1:
             page = await client.query(query, jobs[0], grant=grant)
             del unanswered[page.job]
-            await receive(page)
+            await take(page)
         else:
             async with client.query_batch(query, jobs, grant=grant) as answers:
                 async for answer in answers:
                     del unanswered[answer.job]
                     if isinstance(answer, Page):
-                        await receive(answer)
+                        await take(answer)
                     else:
                         failures[answer.job] = answer.error
     except ApiError as error:

@@ -30,6 +30,9 @@ class ProgressSnapshot:
     """Days completed."""
     days_planned: int
     pages: int
+    """Pages committed."""
+    pages_waiting: int
+    """Pages that were fetched and wait for an earlier one."""
     rows: int
     queries_per_minute: int
     """Queries sent in the last 60 seconds."""
@@ -46,7 +49,11 @@ class ProgressSnapshot:
 
     def counts_text(self) -> str:
         """What has come in."""
-        text = f"{self.pages:,} pages, {self.rows:,} rows, {self.queries_per_minute:,} requests/min"
+        waiting = f" (+{self.pages_waiting:,} fetched)" if self.pages_waiting else ""
+        text = (
+            f"{self.pages:,} pages{waiting}, {self.rows:,} rows, "
+            f"{self.queries_per_minute:,} requests/min"
+        )
         if self.retries:
             text += f", {self.retries:,} retried"
         if self.paused_seconds:
@@ -112,7 +119,7 @@ class LineDisplay(Display):
         """Print a line, unless nothing has changed since the last one."""
         for note in notes:
             self.tell(note)
-        counts = (snapshot.days, snapshot.pages, snapshot.retries)
+        counts = (snapshot.pages, snapshot.pages_waiting, snapshot.retries)
         if counts != self._shown or is_last:
             self._shown = counts
             time_text = snapshot.time_text(is_last=is_last)

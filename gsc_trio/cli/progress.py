@@ -16,7 +16,7 @@ from gsc_trio.summary import RunMeter
 from gsc_trio.telemetry.events import (
     Event,
     JobsRetried,
-    PageCommitted,
+    PageAnswered,
     QuotaApproaching,
     QuotaPaused,
     RunStarted,
@@ -34,6 +34,7 @@ class Progress:
     _site: str = ""
     _days_planned: int = 0
     _pages_known: int = 0
+    _pages_answered: int = 0
     _paused_until: float = 0.0
     _jobs_failed: int = 0
     _last_failure: str = ""
@@ -46,7 +47,8 @@ class Progress:
             case RunStarted(site_url, _, _, days_planned):
                 self._site = site_url
                 self._days_planned = self._pages_known = days_planned
-            case PageCommitted(page):
+            case PageAnswered(page):
+                self._pages_answered += 1
                 self._pages_known += page.is_full
             case JobsRetried(jobs, error) if not isinstance(error, _TOLD_AS_PAUSES):
                 self._jobs_failed += len(jobs)
@@ -71,14 +73,16 @@ class Progress:
         elapsed = now - self.meter.started_at
         paused_seconds = max(0.0, self._paused_until - now)
         seconds_left = None
-        if self.meter.pages:
-            pages_left = self._pages_known - self.meter.pages
-            seconds_left = elapsed * pages_left / self.meter.pages + paused_seconds
+        if self._pages_answered:
+            # Answered, not committed: pages wait for their turn and are then written all at once.
+            pages_left = max(0, self._pages_known - self._pages_answered)
+            seconds_left = elapsed * pages_left / self._pages_answered + paused_seconds
         return ProgressSnapshot(
             site=self._site,
             days=self.meter.days,
             days_planned=self._days_planned,
             pages=self.meter.pages,
+            pages_waiting=max(0, self._pages_answered - self.meter.pages),
             rows=self.meter.rows,
             queries_per_minute=self.meter.queries_in_last_minute(),
             retries=self.meter.retries,

@@ -57,6 +57,13 @@ class RequestSent:
 
 
 @attrs.frozen
+class PageAnswered:
+    """A page has arrived; it may have to wait for its turn to be committed."""
+
+    page: Page
+
+
+@attrs.frozen
 class PageCommitted:
     """A page was handed over in its turn: to the store, then to `on_page`."""
 
@@ -119,6 +126,7 @@ Event = (
     | BatchTaken
     | BatchFinished
     | RequestSent
+    | PageAnswered
     | PageCommitted
     | DayCompleted
     | JobsRetried

@@ -13,6 +13,7 @@ from gsc_trio.model import Day, Job, Page, Row
 from gsc_trio.telemetry.events import (
     DayCompleted,
     JobsRetried,
+    PageAnswered,
     PageCommitted,
     QuotaPaused,
     RequestSent,
@@ -32,6 +33,7 @@ def started(days: int) -> Progress:
 def commit(progress: Progress, *, rows: int, is_full: bool = False) -> None:
     row_limit = rows if is_full else rows + 1
     page = Page(Job(DAY), [Row()] * rows, row_limit=row_limit, content_bytes=1)
+    progress.handle(PageAnswered(page))
     progress.handle(PageCommitted(page))
     if not is_full:
         progress.handle(DayCompleted(Day(DAY, rows)))
@@ -56,6 +58,22 @@ async def test_a_snapshot_counts_and_estimates(mock_clock: trio.testing.MockCloc
     later = progress.snapshot()
     assert later is not None
     assert later.queries_per_minute == 0
+
+
+async def test_pages_that_wait_for_their_turn_are_shown_and_count_in_the_estimate(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    progress = started(days=4)
+    mock_clock.jump(30)
+    commit(progress, rows=5)
+    for number in range(2):
+        job = Job(DAY - dt.timedelta(days=number))
+        progress.handle(PageAnswered(Page(job, [Row()], row_limit=2, content_bytes=1)))
+    snapshot = progress.snapshot()
+    assert snapshot is not None
+    assert (snapshot.pages, snapshot.pages_waiting) == (1, 2)
+    assert "1 pages (+2 fetched)" in snapshot.counts_text()
+    assert snapshot.seconds_left == pytest.approx(10)
 
 
 async def test_a_pause_is_told_with_its_reason_and_counts_down(
