@@ -2,12 +2,17 @@
 
 Responsible for: turning an answer that is not a 200, or one part of a batch, into the right kind
 of `gsc_trio.errors.ApiError`, with Google's own words.
-Must never: show a page of HTML, or take a 4xx it does not know for one that may be retried.
+Must never: raise, whatever the body is; show a page of HTML, a control character or an access
+token that the answer echoes; or take a 4xx it does not know for one that may be retried.
+
+Nothing in an envelope is relied on: a field that is missing or of another type costs that field
+only, since a quota error that lost its reason would halt a run that had but to wait.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
@@ -26,6 +31,10 @@ from gsc_trio.errors import (
 )
 
 _MAX_MESSAGE_LENGTH = 500
+_MAX_REASON_LENGTH = 100
+
+MAX_RETRY_AFTER_SECONDS = 86_400.0
+"""A day: no quota lasts longer, so a longer Retry-After is a mistake and is cut to this."""
 
 _TOO_FAST = {
     "quotaExceeded",
@@ -38,24 +47,11 @@ _DAILY_LIMIT = {"dailyLimitExceeded", "dailyLimitExceededUnreg"}
 _NOT_ENABLED = {"accessNotConfigured", "SERVICE_DISABLED"}
 
 
-class _Detail(msgspec.Struct):
-    reason: str = ""
-    message: str = ""
+# Any other reason says less than one of these beside it.
+_TELLING = _TOO_FAST | _DAILY_LIMIT | _NOT_ENABLED
 
-
-class _Error(msgspec.Struct):
-    message: str = ""
-    status: str = ""
-    errors: list[_Detail] = []
-    details: list[_Detail] = []
-
-
-class _Envelope(msgspec.Struct):
-    error: _Error | str
-    error_description: str = ""
-
-
-_decoder = msgspec.json.Decoder(_Envelope)
+_SECONDS = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_SECRET = re.compile(r"\b(Bearer\s+|ya29\.)[\w.~+/=-]{8,}", re.IGNORECASE)
 
 
 def classify(
@@ -88,9 +84,9 @@ def classify(
 def _kind(status: int, reason: str, message: str) -> type[ApiError]:
     if status == HTTPStatus.UNAUTHORIZED:
         return UnauthenticatedError
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
+    if 500 <= status <= 599 or status == HTTPStatus.REQUEST_TIMEOUT:
         return BackendError
-    if status < HTTPStatus.BAD_REQUEST:
+    if not 400 <= status <= 499:
         return MalformedResponseError
     if reason in _DAILY_LIMIT:
         return DailyLimitExceededError
@@ -104,16 +100,44 @@ def _kind(status: int, reason: str, message: str) -> type[ApiError]:
 def _read(status: int, content: bytes) -> tuple[str, str]:
     """Google's words and reason."""
     try:
-        envelope = _decoder.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        envelope = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _without_explanation(status), ""
-    if isinstance(envelope.error, str):  # as OAuth's endpoints write it
-        return _shortened(envelope.error_description or envelope.error), envelope.error
-    error = envelope.error
-    reasons = (detail.reason for detail in (*error.errors, *error.details))
-    reason = next(filter(None, reasons), error.status)
-    messages = (error.message, *(detail.message for detail in error.errors))
-    return _shortened(next(filter(None, messages), _without_explanation(status))), reason
+    error = _field(envelope, "error")
+    if isinstance(error, str):  # as OAuth's endpoints write it
+        description = _text(envelope, "error_description", _MAX_MESSAGE_LENGTH)
+        reason = _text(envelope, "error", _MAX_REASON_LENGTH)
+        return description or reason or _without_explanation(status), reason
+    details = [*_list(error, "errors"), *_list(error, "details")]
+    messages = [_text(each, "message", _MAX_MESSAGE_LENGTH) for each in (error, *details)]
+    reasons = [
+        *(_text(detail, "reason", _MAX_REASON_LENGTH) for detail in details),
+        _text(error, "status", _MAX_REASON_LENGTH),
+    ]
+    reason = next((each for each in reasons if each in _TELLING), "")
+    return (
+        next(filter(None, messages), _without_explanation(status)),
+        reason or next(filter(None, reasons), ""),
+    )
+
+
+def _field(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _list(value: object, name: str) -> list[object]:
+    items = _field(value, name)
+    return items if isinstance(items, list) else []
+
+
+def _text(value: object, name: str, max_length: int) -> str:
+    """A field as one printable line without access tokens, empty if it is no text."""
+    text = _field(value, name)
+    if not isinstance(text, str):
+        return ""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    text = _SECRET.sub(r"\1[hidden]", " ".join(text.split()))
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
 def _without_explanation(status: int) -> str:
@@ -124,23 +148,18 @@ def _without_explanation(status: int) -> str:
     return f"{phrase}, without an explanation."
 
 
-def _shortened(message: str) -> str:
-    message = " ".join(message.split())
-    if len(message) > _MAX_MESSAGE_LENGTH:
-        return message[: _MAX_MESSAGE_LENGTH - 1] + "…"
-    return message
-
-
 def _retry_after_seconds(value: str | None, now: dt.datetime) -> float | None:
     if value is None:
         return None
     value = value.strip()
-    if value.isascii() and value.isdecimal():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return max(0.0, (moment - now).total_seconds())
+    if _SECONDS.fullmatch(value):
+        seconds = float(value)
+    else:
+        try:
+            moment = parsedate_to_datetime(value)
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=dt.UTC)
+            seconds = (moment - now).total_seconds()
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None  # parsedate_to_datetime lets some of its own slips through
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)

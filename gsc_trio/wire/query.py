@@ -30,6 +30,8 @@ class _QueryRequest(msgspec.Struct, rename="camel"):
 
 class _QueryResponse(msgspec.Struct):
     rows: list[Row] = []
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """An answer without rows is a day without data, so it matters what else it says."""
 
 
 _response_decoder = msgspec.json.Decoder(_QueryResponse)
@@ -66,13 +68,16 @@ def decode_page(query: SearchAnalyticsQuery, job: Job, content: bytes) -> Page:
     """The page in a 200 answer's body. A body without ``rows`` is an empty page.
 
     Raises:
-        MalformedResponseError: not JSON, not an object, rows with other keys than were asked for,
-            or more rows than were asked for.
+        MalformedResponseError: not JSON, not an object, an error under a status of success, rows
+            with other keys than were asked for, or more rows than were asked for.
     """
     try:
-        rows = _response_decoder.decode(content).rows
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        response = _response_decoder.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedResponseError(f"the answer is not a query response: {error}") from None
+    if response.error is not msgspec.UNSET:
+        raise MalformedResponseError("the answer says 200 and is an error all the same")
+    rows = response.rows
     width = len(query.dimensions)
     if any(len(row.keys) != width for row in rows):
         raise MalformedResponseError(f"the answer has rows that do not have {width} keys")
