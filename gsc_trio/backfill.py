@@ -7,7 +7,7 @@ ledger's help. ``max_concurrency=1`` takes the sequential path, everything else 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from gsc_trio.client import SearchConsole
 from gsc_trio.config import Settings
@@ -16,11 +16,11 @@ from gsc_trio.dates import check_range, last_final_day, pacific_today
 from gsc_trio.delivery import Delivery, OnComplete, OnPage
 from gsc_trio.errors import GscTrioError
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
+from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays, plan_jobs
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.sequential import run_sequentially
-from gsc_trio.store.base import Store, StoredDay
+from gsc_trio.store.base import NoStore, Store
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.events import RunStarted
 from gsc_trio.telemetry.instrument import Instrument, Instruments
@@ -69,7 +69,7 @@ async def fetch_all(
     return await backfill(
         client,
         query,
-        _NoStore(),
+        NoStore(),
         start=start,
         end=end,
         settings=settings,
@@ -150,20 +150,3 @@ async def backfill(
         if error is not None and not isinstance(error, GscTrioError):
             raise error
     return meter.summary(query.site_url, start, end, switch.halt)
-
-
-class _NoStore:
-    """Keeps nothing: `fetch_all` leaves that to its callbacks."""
-
-    async def begin_run(
-        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
-    ) -> Mapping[dt.date, StoredDay]:
-        return {}
-
-    async def write_page(
-        self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
-    ) -> None:
-        pass
-
-    async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
-        pass

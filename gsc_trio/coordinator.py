@@ -32,6 +32,7 @@ Must never: import httpx or sqlite3, or start a task that outlives `open_coordin
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -253,14 +254,19 @@ class Coordinator:
     # When there is something to take.
 
     def _takeable(self, wanted: int) -> int:
-        """How many jobs may be taken now. Less than a full batch only if nothing else can move.
+        """How many jobs may be taken now.
 
-        Without that, a run that is held back by ``max_in_flight`` would go on in batches of one:
-        each commit frees one place. Places become free as long as the next job in line is in
-        flight; if it is the first in the queue, only taking it helps.
+        No more than a worker's fair share of what is left, so that a few jobs are not fetched one
+        after another by one worker while the others have nothing to do.
+
+        Less than that only if nothing else can move: a run that is held back by ``max_in_flight``
+        would otherwise go on in batches of one, since each commit frees one place. Places become
+        free as long as the next job in line is in flight; if it is the first in the queue, only
+        taking it helps.
         """
         limit = self._settings.in_flight_limit
-        wanted = min(wanted, self._settings.batch_size, len(self._queue))
+        share = math.ceil(self._queue.total / self._settings.max_concurrency)
+        wanted = min(wanted, self._settings.batch_size, share, len(self._queue))
         room = limit - len(self._in_flight)
         if room >= min(wanted, limit):
             return min(wanted, room)

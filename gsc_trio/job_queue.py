@@ -50,6 +50,11 @@ class JobQueue:
         return len(self._queue)
 
     @property
+    def total(self) -> int:
+        """How many jobs are still to be taken, the backlog included."""
+        return len(self._queue) + len(self._backlog)
+
+    @property
     def first_sequence(self) -> int | None:
         """The sequence number of the first job, or None if there is no job."""
         return self._queue[0].sequence if self._queue else None

@@ -101,14 +101,14 @@ class SearchAnalyticsQuery:
 
 
 def _check_site_url(site_url: str) -> None:
-    if _DOMAIN_PROPERTY.fullmatch(site_url):
-        return
-    if not re.search(r"[\s\x00-\x1f]", site_url):
+    if site_url.isprintable() and " " not in site_url:
         try:
             parts = urlsplit(site_url)
         except ValueError:  # for example an unclosed bracket of an IPv6 address
             parts = urlsplit("")
         if parts.scheme in {"http", "https"} and parts.hostname and parts.path.endswith("/"):
+            return
+        if _DOMAIN_PROPERTY.fullmatch(site_url):
             return
     raise UsageError(
         f"{site_url!r} is no Search Console property: write https://host/ (with the slash at the "

@@ -204,7 +204,7 @@ async def test_a_day_that_is_not_final_yet_is_not_taken_for_an_empty_one(tmp_pat
     assert (first.status, first.days) == ("complete", 3)
     later = FakeSearchConsole([PROPERTY])
     await run_into(path, later, days=1, end=dt.date(2026, 6, 19))
-    assert [call.data_date for call in later.calls] == ["2026-06-19", "2026-06-18"]
+    assert {call.data_date for call in later.calls} == {"2026-06-19", "2026-06-18"}
 
 
 async def test_fresh_data_is_replaced_by_final_data_and_not_the_other_way_round(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
@@ -36,6 +37,11 @@ FIRST_DAY = dt.date(2026, 1, 1)
 
 def day(number: int) -> dt.date:
     return FIRST_DAY + dt.timedelta(days=number)
+
+
+def one_worker(**options: Any) -> Settings:
+    """Settings whose batches are as large as they may be: there is no one to share with."""
+    return Settings(max_concurrency=1, **options)
 
 
 def plan_of(days: int) -> list[Job]:
@@ -114,7 +120,7 @@ async def test_the_queue_is_drained_in_order_with_follow_ups_after_the_plan() ->
     def rows_of(job: Job) -> int:
         return ROW_LIMIT if job in {Job(day(0)), Job(day(2)), Job(day(0), 3)} else 1
 
-    async with open_coordinator(plan_of(4), sink, settings=Settings(batch_size=3)) as coordinator:
+    async with open_coordinator(plan_of(4), sink, settings=one_worker(batch_size=3)) as coordinator:
         await drain(coordinator, rows_of)
         assert coordinator.take_batch("worker") == NoMoreWork()
         assert await coordinator.finalize() is None
@@ -127,10 +133,23 @@ async def test_the_queue_is_drained_in_order_with_follow_ups_after_the_plan() ->
     assert sink.in_flight == set()
 
 
+async def test_a_batch_is_no_more_than_a_fair_share_of_what_is_left() -> None:
+    settings = Settings(max_concurrency=3, batch_size=50)
+    async with open_coordinator(plan_of(20), ListSink(), settings=settings) as coordinator:
+        sizes = []
+        while isinstance(batch := coordinator.take_batch("worker"), Batch):
+            sizes.append(len(batch.jobs))
+        assert sizes == [7, 5, 3, 2, 1, 1, 1]
+        coordinator.halt(Halt("enough"))
+    async with open_coordinator(plan_of(900), ListSink(), settings=settings) as coordinator:
+        assert len(taken(coordinator.take_batch("worker"))) == 50
+        coordinator.halt(Halt("enough"))
+
+
 async def test_a_doubled_job_or_answer_counts_once() -> None:
     sink = ListSink()
     plan = [*plan_of(2), *plan_of(2)]
-    async with open_coordinator(plan, sink, settings=Settings()) as coordinator:
+    async with open_coordinator(plan, sink, settings=one_worker()) as coordinator:
         jobs = taken(coordinator.take_batch("worker"))
         assert jobs == (Job(day(0)), Job(day(1)))
         for job in (jobs[1], jobs[0], jobs[0], Job(day(9))):
@@ -140,7 +159,7 @@ async def test_a_doubled_job_or_answer_counts_once() -> None:
 
 async def test_pages_wait_for_their_turn_however_they_are_answered() -> None:
     sink = ListSink()
-    async with open_coordinator(plan_of(4), sink, settings=Settings()) as coordinator:
+    async with open_coordinator(plan_of(4), sink, settings=one_worker()) as coordinator:
         jobs = taken(coordinator.take_batch("worker"))
         for job in jobs[:0:-1]:
             await coordinator.submit_results(page_of(job))
@@ -152,7 +171,7 @@ async def test_pages_wait_for_their_turn_however_they_are_answered() -> None:
 
 async def test_a_batch_that_goes_back_comes_first_and_in_order() -> None:
     async with open_coordinator(
-        plan_of(9), ListSink(), settings=Settings(batch_size=3)
+        plan_of(9), ListSink(), settings=one_worker(batch_size=3)
     ) as coordinator:
         first, second = (taken(coordinator.take_batch("worker")) for _ in range(2))
         coordinator.requeue_batch(second)
@@ -164,7 +183,7 @@ async def test_a_batch_that_goes_back_comes_first_and_in_order() -> None:
 
 async def test_only_what_is_not_answered_goes_back() -> None:
     async with open_coordinator(
-        plan_of(3), ListSink(), settings=Settings(batch_size=3)
+        plan_of(3), ListSink(), settings=one_worker(batch_size=3)
     ) as coordinator:
         jobs = taken(coordinator.take_batch("worker"))
         await coordinator.submit_results(page_of(jobs[1]))
@@ -175,7 +194,7 @@ async def test_only_what_is_not_answered_goes_back() -> None:
 
 async def test_a_full_queue_gives_its_tail_back_when_a_batch_returns() -> None:
     sink = ListSink()
-    settings = Settings(batch_size=2, max_queue_size=2)
+    settings = one_worker(batch_size=2, max_queue_size=2)
     async with open_coordinator(plan_of(7), sink, settings=settings) as coordinator:
         jobs = taken(coordinator.take_batch("worker"))
         assert coordinator.statistics().queue_depth == 2
@@ -191,7 +210,7 @@ async def test_it_says_which_limit_holds_a_worker_back_and_when_it_is_relieved(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     sink = ListSink()
-    settings = Settings(batch_size=2, max_in_flight=2)
+    settings = one_worker(batch_size=2, max_in_flight=2)
     async with open_coordinator(plan_of(3), sink, settings=settings) as coordinator:
         jobs = taken(coordinator.take_batch("one"))
         assert coordinator.take_batch("two") == Backpressure("max_in_flight")
@@ -224,7 +243,7 @@ async def test_batches_stay_full_when_the_in_flight_limit_binds(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     sizes = []
-    settings = Settings(batch_size=10, max_in_flight=15)
+    settings = one_worker(batch_size=10, max_in_flight=15)
     async with open_coordinator(plan_of(100), ListSink(), settings=settings) as coordinator:
 
         async def work() -> None:
@@ -323,7 +342,7 @@ async def test_a_lagging_sink_holds_the_worker_back(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     sink = ListSink(seconds_per_page=1)
-    settings = Settings(max_waiting_bytes=250)
+    settings = one_worker(max_waiting_bytes=250)
     async with open_coordinator(plan_of(10), sink, settings=settings) as coordinator:
         jobs = taken(coordinator.take_batch("worker"))
         for number, job in enumerate(jobs):
@@ -336,7 +355,7 @@ async def test_a_lagging_sink_holds_the_worker_back(
 
 async def test_pages_that_wait_for_order_are_spilled_instead() -> None:
     sink = ListSink()
-    settings = Settings(max_waiting_bytes=250)
+    settings = one_worker(max_waiting_bytes=250)
     async with open_coordinator(plan_of(20), sink, settings=settings) as coordinator:
         jobs = taken(coordinator.take_batch("worker"))
         for job in jobs[:0:-1]:
@@ -352,7 +371,7 @@ async def test_a_verdict_halts_and_what_was_answered_is_still_written(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     sink = ListSink(verdict=lambda page: Halt("seen enough") if page.job == Job(day(1)) else None)
-    async with open_coordinator(plan_of(6), sink, settings=Settings(batch_size=6)) as coordinator:
+    async with open_coordinator(plan_of(6), sink, settings=one_worker(batch_size=6)) as coordinator:
         with coordinator.worker_scope:
             jobs = taken(coordinator.take_batch("worker"))
             await coordinator.submit_results(page_of(jobs[3]))
@@ -374,7 +393,7 @@ async def test_the_first_reason_for_a_halt_counts_and_is_told() -> None:
                 heard.append(event.halt)
 
     async with open_coordinator(
-        plan_of(1), ListSink(), settings=Settings(), instruments=Instruments([Listener()])
+        plan_of(1), ListSink(), settings=one_worker(), instruments=Instruments([Listener()])
     ) as coordinator:
         coordinator.halt(Halt("first"))
         coordinator.halt(Halt("second"))
@@ -387,7 +406,7 @@ async def test_a_storage_error_halts_with_its_own_words() -> None:
         async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
             raise StorageError("the disk is full")
 
-    async with open_coordinator(plan_of(2), BrokenSink(), settings=Settings()) as coordinator:
+    async with open_coordinator(plan_of(2), BrokenSink(), settings=one_worker()) as coordinator:
         with coordinator.worker_scope:
             jobs = taken(coordinator.take_batch("worker"))
             await coordinator.submit_results(page_of(jobs[0]))
@@ -402,7 +421,7 @@ async def test_a_halt_is_over_after_the_grace_time(
     grace_seconds: float, autojump_clock: trio.testing.MockClock
 ) -> None:
     sink = ListSink(seconds_per_page=1)
-    settings = Settings(grace_seconds=grace_seconds)
+    settings = Settings(max_concurrency=1, grace_seconds=grace_seconds)
     async with open_coordinator(plan_of(5), sink, settings=settings) as coordinator:
         for job in taken(coordinator.take_batch("worker")):
             await coordinator.submit_results(page_of(job))
@@ -416,7 +435,7 @@ async def test_a_hurried_halt_does_not_wait_for_the_grace_time(
 ) -> None:
     sink, switch = ListSink(seconds_per_page=1), HaltSwitch()
     async with open_coordinator(
-        plan_of(5), sink, settings=Settings(), halt_switch=switch
+        plan_of(5), sink, settings=one_worker(), halt_switch=switch
     ) as coordinator:
         for job in taken(coordinator.take_batch("worker")):
             await coordinator.submit_results(page_of(job))
@@ -431,7 +450,7 @@ async def test_cancelling_the_caller_still_writes_what_was_answered(
 ) -> None:
     sink = ListSink(seconds_per_page=1)
     with trio.move_on_after(0.5) as scope:
-        async with open_coordinator(plan_of(9), sink, settings=Settings()) as coordinator:
+        async with open_coordinator(plan_of(9), sink, settings=one_worker()) as coordinator:
             for job in taken(coordinator.take_batch("worker"))[:3]:
                 await coordinator.submit_results(page_of(job))
             await trio.sleep_forever()
@@ -445,7 +464,7 @@ async def test_cancelling_the_caller_is_bounded_by_the_grace_time(
 ) -> None:
     sink = ListSink(seconds_per_page=1_000)
     with trio.move_on_after(0.5):
-        async with open_coordinator(plan_of(9), sink, settings=Settings()) as coordinator:
+        async with open_coordinator(plan_of(9), sink, settings=one_worker()) as coordinator:
             for job in taken(coordinator.take_batch("worker"))[:3]:
                 await coordinator.submit_results(page_of(job))
             await trio.sleep_forever()
@@ -454,13 +473,13 @@ async def test_cancelling_the_caller_is_bounded_by_the_grace_time(
 
 async def test_an_error_in_the_body_comes_through_alone() -> None:
     with pytest.RaisesGroup(ZeroDivisionError):
-        async with open_coordinator(plan_of(9), ListSink(), settings=Settings()):
+        async with open_coordinator(plan_of(9), ListSink(), settings=one_worker()):
             _ = 1 / 0
 
 
 async def test_the_registry_is_written_down_while_no_page_is_there() -> None:
     sink = ListSink()
-    async with open_coordinator(plan_of(5), sink, settings=Settings(batch_size=2)) as coordinator:
+    async with open_coordinator(plan_of(5), sink, settings=one_worker(batch_size=2)) as coordinator:
         jobs = taken(coordinator.take_batch("worker"))
         await trio.testing.wait_all_tasks_blocked()
         assert sink.in_flight == set(jobs)

@@ -20,11 +20,17 @@ from hypothesis import strategies as st
 from gsc_trio.backfill import fetch_all
 from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.config import Settings
+from gsc_trio.coordinator import Batch, open_coordinator
+from gsc_trio.delivery import Delivery
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Day, Halt, Job, Page, SearchAnalyticsQuery
+from gsc_trio.paginator import EmptyDays
+from gsc_trio.retry import RetryPolicy
+from gsc_trio.store.base import NoStore
 from gsc_trio.summary import RunSummary
-from gsc_trio.telemetry.events import BatchTaken, Event, QuotaPaused, WorkerCrashed
+from gsc_trio.telemetry.events import Event, QuotaPaused, WorkerCrashed
+from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.testing import (
     BadJson,
     CutOff,
@@ -42,6 +48,7 @@ from gsc_trio.testing import (
     open_streaming_transport,
     run_in_virtual_time,
 )
+from gsc_trio.worker import WorkerPool
 
 SITE = "sc-domain:example.com"
 TODAY = dt.date(2026, 6, 20)
@@ -370,16 +377,29 @@ async def test_a_halt_from_outside_stops_fetching_and_says_why(
 async def test_a_rate_limited_worker_puts_its_batch_back_before_it_sleeps(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    fake = FakeSearchConsole([simulated_property()], quota=Quota(queries_per_minute=4))
-    run = await run_against(
-        fake, days=10, max_concurrency=2, batch_size=4, queries_per_minute=4, max_in_flight=100
-    )
-    # Were a batch kept in a sleeping worker, its jobs would be missing from the queue's front.
-    in_flight = [event.in_flight for event in run.events if isinstance(event, BatchTaken)]
-    assert max(in_flight) <= 8
-    assert [page.job.data_date for page in run.pages[:10]] == [day(number) for number in range(10)]
-    asked = [call.data_date for call in fake.calls[:10]]
-    assert asked == [day(number).isoformat() for number in range(10)]
+    fake = FakeSearchConsole([simulated_property()])
+    settings = Settings(max_concurrency=2, batch_size=4, queries_per_minute=6)
+    run, telemetry = Run(), Instruments()
+    plan = [Job(day(number)) for number in range(10)]
+    delivery = Delivery(QUERY, NoStore(), EmptyDays(None, END, {}), telemetry, END)
+    async with (
+        client_of(fake, settings, [run]) as client,
+        open_coordinator(plan, delivery, settings=settings) as coordinator,
+        trio.open_nursery() as nursery,
+    ):
+        with await client.limiter.acquire(client.user, SITE, 5):
+            retry_policy = RetryPolicy(SITE, client.user, settings, client.limiter, telemetry)
+            pool = WorkerPool(coordinator, client, QUERY, retry_policy, settings, telemetry)
+            nursery.start_soon(pool.run)
+            await trio.testing.wait_all_tasks_blocked()
+            # One permit was left: one job was fetched, and nobody sleeps with a job in hand.
+            assert [call.data_date for call in fake.calls] == [str(day(0))]
+            statistics = coordinator.statistics()
+            assert (statistics.in_flight, statistics.queue_depth) == (0, 9)
+            batch = coordinator.take_batch("me", max_jobs=1)
+            assert batch == Batch((Job(day(1)),))
+            coordinator.requeue_batch([Job(day(1))])
+    assert coordinator.statistics().queue_depth == 0
 
 
 async def test_a_crashing_worker_takes_nothing_with_it(

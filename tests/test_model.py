@@ -38,6 +38,8 @@ def test_both_kinds_of_properties_are_taken(site_url: str) -> None:
         "https://exa mple.com/",
         "https://example.com/\n",
         "https://[broken/",
+        "sc-domain:\ud800.example",  # what a terminal's broken bytes become
+        "https://\ud800.example/",
     ],
 )
 def test_anything_else_is_refused_with_both_ways_to_write_it(site_url: str) -> None:

@@ -68,3 +68,21 @@ class Store(Protocol):
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry when there is no page to write it with."""
+
+
+class NoStore:
+    """A store that keeps nothing, for runs whose callbacks take the pages."""
+
+    async def begin_run(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """Nothing is there."""
+        return {}
+
+    async def write_page(
+        self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
+    ) -> None:
+        """Keep nothing."""
+
+    async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
+        """Keep nothing."""
