@@ -41,6 +41,7 @@ import attrs
 import trio
 from trio_util import RepeatedEvent
 
+from gsc_trio.batch import Backpressure, Batch, Halted, NoMoreWork
 from gsc_trio.config import Settings
 from gsc_trio.errors import StorageError
 from gsc_trio.halt import HaltSwitch
@@ -60,34 +61,6 @@ class PageSink(Protocol):
 
     async def record_in_flight(self, changes: InFlightChanges) -> None:
         """Take note of the registry's changes when there is no page to take them along."""
-
-
-@attrs.frozen
-class Batch:
-    """Jobs for one HTTP request."""
-
-    jobs: tuple[Job, ...]
-
-
-@attrs.frozen
-class Backpressure:
-    """Nothing to take now; `Coordinator.backpressure_relieved` waits until that changes."""
-
-    reason: str
-    """``max_in_flight``: too much is fetched and not committed yet. ``follow_ups``: the queue is
-    empty, but a page in flight may have a follow-up job."""
-
-
-@attrs.frozen
-class Halted:
-    """Nothing is given out any more, since the run stops."""
-
-    halt: Halt
-
-
-@attrs.frozen
-class NoMoreWork:
-    """The plan is done."""
 
 
 @attrs.frozen

@@ -8,12 +8,15 @@ and a fresh worker takes its place, until there were too many crashes.
 
 from __future__ import annotations
 
+import logging
+
 import attrs
 import trio
 
+from gsc_trio.batch import Backpressure, Batch
 from gsc_trio.client import SearchConsole
 from gsc_trio.config import Settings
-from gsc_trio.coordinator import Backpressure, Batch, Coordinator
+from gsc_trio.coordinator import Coordinator
 from gsc_trio.errors import StorageError
 from gsc_trio.fetcher import fetch_pages
 from gsc_trio.model import Halt, SearchAnalyticsQuery
@@ -22,6 +25,8 @@ from gsc_trio.rate_limiter import Limited
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.telemetry.events import BatchFinished, WorkerCrashed
 from gsc_trio.telemetry.instrument import Instruments
+
+logger = logging.getLogger("gsc_trio")
 
 
 @attrs.define(eq=False)
@@ -66,6 +71,7 @@ class WorkerPool:
 
     def _note_crash(self, name: str, error: Exception) -> None:
         self._crashes += 1
+        logger.error("%s crashed; its batch is queued again", name, exc_info=error)
         self.instruments.handle(WorkerCrashed(name, error, self._crashes))
         if self._crashes > self.settings.max_worker_crashes:
             self.coordinator.halt(

@@ -19,7 +19,7 @@ LAYERS = [
     ["config", "telemetry/", "dates"],
     ["wire/", "store/base", "quota_window"],
     ["store/", "permits", "spill", "halt"],
-    ["rate_limiter", "job_queue", "page_buffer", "paginator"],
+    ["rate_limiter", "batch", "job_queue", "page_buffer", "paginator"],
     ["client", "coordinator", "delivery", "summary"],
     ["fetcher", "retry"],
     ["worker", "sequential"],

@@ -15,15 +15,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from gsc_trio.batch import Backpressure, Batch, Halted, NoMoreWork
 from gsc_trio.config import Settings
-from gsc_trio.coordinator import (
-    Backpressure,
-    Batch,
-    Coordinator,
-    Halted,
-    NoMoreWork,
-    open_coordinator,
-)
+from gsc_trio.coordinator import Coordinator, open_coordinator
 from gsc_trio.errors import StorageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, InFlightChanges, Job, Page, Row

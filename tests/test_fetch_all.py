@@ -18,9 +18,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gsc_trio.backfill import fetch_all
+from gsc_trio.batch import Batch
 from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.config import Settings
-from gsc_trio.coordinator import Batch, open_coordinator
+from gsc_trio.coordinator import open_coordinator
 from gsc_trio.delivery import Delivery
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
