@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Protocol
 
 import attrs
@@ -362,7 +362,7 @@ async def open_coordinator(
     # Shielded, so that a cancelled run can still write what was answered. It gets a deadline as
     # soon as the run is to stop, and every way out of the body stops it.
     writer_scope = trio.CancelScope(shield=True)
-    with spill or SpillFile() as spill_file:
+    with closing(spill or SpillFile()) as spill_file:
         coordinator = Coordinator(
             plan,
             sink,

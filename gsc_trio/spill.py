@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 import attrs
 import msgspec
@@ -32,7 +30,7 @@ class SpilledPage:
     length: int
 
 
-class SpillFile(AbstractContextManager["SpillFile"]):
+class SpillFile:
     """The file; made when it is first needed.
 
     Raises:
@@ -100,14 +98,7 @@ class SpillFile(AbstractContextManager["SpillFile"]):
             raise RuntimeError("nothing was spilled")
         return os.pread(self._file.fileno(), length, offset)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give the file back."""
         if self._file is not None:
             self._file.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import closing
 
 import pytest
 import trio
@@ -26,7 +27,7 @@ async def test_pages_written_by_many_at_once_come_back_whole() -> None:
         spilled[number] = await spill.write(pages[number])
         assert spilled[number].page.rows == []
 
-    with SpillFile() as spill:
+    with closing(SpillFile()) as spill:
         async with trio.open_nursery() as nursery:
             for number in range(40):
                 nursery.start_soon(write, number)
@@ -35,7 +36,7 @@ async def test_pages_written_by_many_at_once_come_back_whole() -> None:
 
 
 async def test_space_is_given_back_when_the_last_page_has_left() -> None:
-    with SpillFile() as spill:
+    with closing(SpillFile()) as spill:
         first, second = [await spill.write(page_of(number, 5)) for number in range(2)]
         await spill.read(first)
         assert (await spill.write(page_of(2, 5))).offset > second.offset
@@ -49,7 +50,7 @@ async def test_a_folder_without_room_is_a_storage_error(monkeypatch: pytest.Monk
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("gsc_trio.spill.os.pwrite", no_space)
-    with SpillFile() as spill:
+    with closing(SpillFile()) as spill:
         with pytest.raises(StorageError, match="No space left on device; free space there"):
             await spill.write(page_of(0, 5))
         monkeypatch.undo()
