@@ -81,7 +81,9 @@ def test_a_signal_interrupts_and_the_next_run_goes_on(
     assert f"{name}: stopping" in stderr
     assert "Traceback" not in stderr
     slow_fake.latency = Latency(scale=0)
-    rest = json.loads(gsc_trio(*arguments).stdout)
+    resumed = gsc_trio(*arguments)
+    assert resumed.returncode == 0, resumed.stderr
+    rest = json.loads(resumed.stdout)
     assert (rest["status"], rest["days"]) == ("complete", 60 - summary["days"])
     assert rest["requests"] == rest["pages"]
 
