@@ -20,6 +20,7 @@ from gsc_trio.fetcher import fetch_pages
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, InFlightChanges, Job, Page, SearchAnalyticsQuery
 from gsc_trio.retry import RetryPolicy
+from gsc_trio.telemetry.events import HaltRequested
 
 
 async def run_sequentially(
@@ -76,3 +77,5 @@ async def run_sequentially(
                     halt_switch.request(verdict)
                 else:
                     await trio.sleep(verdict)
+    if halt_switch.halt is not None:
+        delivery.instruments.handle(HaltRequested(halt_switch.halt))

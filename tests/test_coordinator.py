@@ -151,6 +151,37 @@ async def test_a_doubled_job_or_answer_counts_once() -> None:
     assert sink.jobs == plan_of(2)
 
 
+async def test_a_doubled_answer_weighs_once_while_it_waits() -> None:
+    async with open_coordinator(plan_of(2), ListSink(), settings=one_worker()) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        for _ in range(2):
+            await coordinator.submit_results(page_of(jobs[1]))
+        assert coordinator.statistics().waiting_bytes == 100
+        await coordinator.submit_results(page_of(jobs[0]))
+
+
+async def test_a_job_that_goes_back_wakes_a_worker_that_has_nothing_to_do(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with open_coordinator(plan_of(1), ListSink(), settings=one_worker()) as coordinator:
+        jobs = taken(coordinator.take_batch("one"))
+
+        async def wait_then_fetch() -> None:
+            assert coordinator.take_batch("two") == Backpressure("follow_ups")
+            await coordinator.backpressure_relieved()
+            assert taken(coordinator.take_batch("two")) == jobs
+            await coordinator.submit_results(page_of(jobs[0]))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_then_fetch)
+            await trio.testing.wait_all_tasks_blocked()
+            with trio.fail_after(1):
+                coordinator.requeue_batch(jobs)
+                await trio.testing.wait_all_tasks_blocked()
+            assert coordinator.statistics().in_flight == 0
+            nursery.cancel_scope.cancel()
+
+
 async def test_pages_wait_for_their_turn_however_they_are_answered() -> None:
     sink = ListSink()
     async with open_coordinator(plan_of(4), sink, settings=one_worker()) as coordinator:

@@ -30,7 +30,7 @@ from gsc_trio.paginator import EmptyDays
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.store.base import NoStore
 from gsc_trio.summary import RunSummary
-from gsc_trio.telemetry.events import Event, QuotaPaused, WorkerCrashed
+from gsc_trio.telemetry.events import Event, HaltRequested, QuotaPaused, WorkerCrashed
 from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.testing import (
     BadJson,
@@ -337,6 +337,9 @@ async def test_a_verdict_of_on_complete_halts_with_its_reason(
         on_complete=lambda each: Halt("that is enough") if each.data_date == day(4) else None,
     )
     assert (run.status, run.reason) == ("halted", "that is enough")
+    assert [event for event in run.events if isinstance(event, HaltRequested)] == [
+        HaltRequested(Halt("that is enough"))
+    ]
     assert [each.data_date for each in run.days][:3] == [day(0), day(3), day(4)]
     assert len(run.pages) < len(oracle_pages)
 
