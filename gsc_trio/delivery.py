@@ -16,7 +16,7 @@ import attrs
 from gsc_trio.model import Day, Halt, InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays
 from gsc_trio.store.base import Store
-from gsc_trio.telemetry.events import DayCompleted, PageCommitted
+from gsc_trio.telemetry.events import DayCompleted, DayLeftOut, PageCommitted
 from gsc_trio.telemetry.instrument import Instruments
 
 T = TypeVar("T")
@@ -53,11 +53,12 @@ class Delivery:
     async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
         """Commit a page and call back; returns why the run must stop after it, if it must."""
         if self._is_not_final_yet(page):
-            # Google leaves days out that are not final: in the ledger it would pass for empty.
+            # Google leaves such days out: in the ledger it would pass for a day without data.
             returned = (*changes.returned, page.job)
             await self.record_in_flight(attrs.evolve(changes, returned=returned))
-        else:
-            await self.store.write_page(self.query, page, changes)
+            self.instruments.handle(DayLeftOut(page.job.data_date))
+            return None
+        await self.store.write_page(self.query, page, changes)
         self.instruments.handle(PageCommitted(page))
         if self.on_page is not None:
             await _result_of(self.on_page(page))

@@ -12,6 +12,7 @@ from gsc_trio.model import Halt
 from gsc_trio.rate_limiter import WINDOW_SECONDS
 from gsc_trio.telemetry.events import (
     DayCompleted,
+    DayLeftOut,
     Event,
     JobsRetried,
     PageCommitted,
@@ -26,7 +27,7 @@ class RunSummary:
     status: str
     """``complete``, ``halted``, ``failed`` or ``interrupted``."""
     reason: str
-    """Why it is not complete; empty if it is."""
+    """Why it is not complete; if it is, what was left out, or nothing."""
     site: str
     start: dt.date
     end: dt.date
@@ -58,6 +59,7 @@ class RunMeter:
     http_batches: int = 0
     retries: int = 0
     peak_queries_per_minute: int = 0
+    days_left_out: int = 0
     started_at: float = attrs.field(factory=trio.current_time)
     _recent: deque[tuple[float, int]] = attrs.field(factory=deque)
     _recent_queries: int = 0
@@ -70,6 +72,8 @@ class RunMeter:
                 self.rows += len(page.rows)
             case DayCompleted():
                 self.days += 1
+            case DayLeftOut():
+                self.days_left_out += 1
             case RequestSent(queries, is_batch):
                 self.requests += queries
                 self.http_batches += is_batch
@@ -95,9 +99,11 @@ class RunMeter:
 
     def summary(self, site: str, start: dt.date, end: dt.date, halt: Halt | None) -> RunSummary:
         """The totals so far as a summary."""
+        left_out = f"not final yet and left out, to be fetched later: {self.days_left_out} days"
+        reason = left_out if self.days_left_out else ""
         return RunSummary(
             status="complete" if halt is None else halt.status,
-            reason="" if halt is None else halt.reason,
+            reason=reason if halt is None else halt.reason,
             site=site,
             start=start,
             end=end,

@@ -201,7 +201,8 @@ async def test_a_day_that_is_not_final_yet_is_not_taken_for_an_empty_one(tmp_pat
     path = tmp_path / "run.db"
     fake = FakeSearchConsole([PROPERTY], last_final_day=END)
     first = await run_into(path, fake, days=1, end=dt.date(2026, 6, 19))
-    assert (first.status, first.days) == ("complete", 3)
+    assert (first.status, first.days, first.pages) == ("complete", 1, 1)
+    assert first.reason == "not final yet and left out, to be fetched later: 2 days"
     later = FakeSearchConsole([PROPERTY])
     await run_into(path, later, days=1, end=dt.date(2026, 6, 19))
     assert {call.data_date for call in later.calls} == {"2026-06-19", "2026-06-18"}

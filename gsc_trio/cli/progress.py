@@ -14,6 +14,7 @@ from gsc_trio.cli.display import Display, ProgressSnapshot
 from gsc_trio.errors import LoadQuotaExceededError, RateLimitExceededError
 from gsc_trio.summary import RunMeter
 from gsc_trio.telemetry.events import (
+    DayLeftOut,
     Event,
     JobsRetried,
     PageAnswered,
@@ -50,6 +51,9 @@ class Progress:
             case PageAnswered(page):
                 self._pages_answered += 1
                 self._pages_known += page.is_full
+            case DayLeftOut():
+                self._pages_known -= 1
+                self._pages_answered -= 1
             case JobsRetried(jobs, error) if not isinstance(error, _TOLD_AS_PAUSES):
                 self._jobs_failed += len(jobs)
                 self._last_failure = str(error)

@@ -78,6 +78,13 @@ class DayCompleted:
 
 
 @attrs.frozen
+class DayLeftOut:
+    """A day came back empty because its data is not final yet; a later run asks for it again."""
+
+    data_date: dt.date
+
+
+@attrs.frozen
 class JobsRetried:
     """Jobs failed and went back to the queue."""
 
@@ -129,6 +136,7 @@ Event = (
     | PageAnswered
     | PageCommitted
     | DayCompleted
+    | DayLeftOut
     | JobsRetried
     | QuotaApproaching
     | QuotaPaused
