@@ -16,6 +16,7 @@ import trio
 from gsc_trio.client import SearchConsole
 from gsc_trio.config import Settings
 from gsc_trio.delivery import Delivery
+from gsc_trio.errors import StorageError
 from gsc_trio.fetcher import fetch_pages
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, InFlightChanges, Job, Page, SearchAnalyticsQuery
@@ -50,7 +51,11 @@ async def run_sequentially(
         answered[page.job] = page
         while queue and queue[0] in answered and halt_switch.halt is None:
             page = answered.pop(queue[0])
-            halt = await delivery.deliver(page, InFlightChanges())
+            try:
+                halt = await delivery.deliver(page, InFlightChanges())
+            except StorageError as error:
+                halt_switch.request(Halt(str(error), status="failed", error=error))
+                return
             queue.popleft()
             if page.is_full:
                 queue.append(page.follow_up)

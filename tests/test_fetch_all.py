@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gsc_trio.backfill import fetch_all
+from gsc_trio.backfill import backfill, fetch_all
 from gsc_trio.batch import Batch
 from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import open_coordinator
 from gsc_trio.delivery import Delivery
-from gsc_trio.errors import UsageError
+from gsc_trio.errors import StorageError, UsageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Day, Halt, Job, Page, SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays
@@ -450,6 +450,24 @@ async def test_an_error_in_a_callback_stops_the_run_and_comes_through(
     fake = FakeSearchConsole([simulated_property()], latency=Latency())
     with pytest.RaisesGroup(KeyError, flatten_subgroups=True):  # by the transport's nursery
         await run_against(fake, max_concurrency=max_concurrency, on_complete=fail)
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 3])
+async def test_a_storage_fault_in_mid_run_fails_with_its_own_words_and_keeps_the_totals(
+    max_concurrency: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    class FullDisk(NoStore):
+        async def write_page(self, query: Any, page: Page, changes: Any) -> None:
+            if page.job.data_date == day(3):
+                raise StorageError("cannot write run.db: the disk is full")
+
+    settings = Settings(api_root="http://fake.example", max_concurrency=max_concurrency)
+    async with client_of(FakeSearchConsole([simulated_property()]), settings) as client:
+        summary = await backfill(
+            client, QUERY, FullDisk(), start=day(9), end=END, settings=settings, today=TODAY
+        )
+    assert (summary.status, summary.pages) == ("failed", 3)
+    assert summary.reason == "cannot write run.db: the disk is full"
 
 
 async def test_load_quota_pauses_everyone_then_goes_on(
