@@ -27,12 +27,12 @@ Serve = Callable[[FakeSearchConsole], str]
 
 def gsc_trio(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [*GSC_TRIO, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
 @contextmanager
 def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [*GSC_TRIO, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -117,7 +117,7 @@ def test_a_terminal_sees_a_bar(serve: Serve, slow_fake: FakeSearchConsole) -> No
     arguments = ("backfill", SITE, "--db", "gsc.db", "--api-root", serve(slow_fake), "--days", 6)
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
-    process = subprocess.Popen(  # noqa: S603
+    process = subprocess.Popen(
         [*GSC_TRIO, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=theirs,

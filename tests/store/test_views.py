@@ -47,7 +47,7 @@ SITE_COLUMNS = [
 def read_view(
     connection: sqlite3.Connection, name: str
 ) -> tuple[list[str], list[tuple[object, ...]]]:
-    cursor = connection.execute(f"SELECT * FROM {name} ORDER BY dimensions")  # noqa: S608
+    cursor = connection.execute(f"SELECT * FROM {name} ORDER BY dimensions")
     return [column[0] for column in cursor.description], cursor.fetchall()
 
 

@@ -165,7 +165,7 @@ async def test_pages_of_every_size_are_complete(
         assert coverage.rows == row_count
         name = "_".join(dimensions) or "date"
         assert reader.execute(
-            f"SELECT count(*), total(sum_position) FROM search_analytics_by_{name}"  # noqa: S608
+            f"SELECT count(*), total(sum_position) FROM search_analytics_by_{name}"
         ).fetchone() == (row_count, sum((index - 1) * 2 for index in range(row_count)))
 
 

@@ -251,7 +251,7 @@ def test_a_message_cannot_steer_the_terminal() -> None:
 
 @pytest.mark.parametrize("echo", ["Authorization: Bearer {}", "bearer {}!", "token '{}' is bad"])
 def test_an_access_token_that_the_answer_echoes_is_not_shown(echo: str) -> None:
-    token = "ya29.a0Af_Secret-Secret.Secret"  # noqa: S105 - it is none
+    token = "ya29.a0Af_Secret-Secret.Secret"
     for body in (
         envelope(401, "authError", echo.format(token)),
         envelope(401, echo.format(token), "No"),
