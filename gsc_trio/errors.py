@@ -24,6 +24,10 @@ class StorageError(GscTrioError):
     """The database could not be read or written."""
 
 
+class DatabaseInUseError(StorageError):
+    """Another process, or another store of this one, is writing to the database."""
+
+
 class ApiError(GscTrioError):
     """A call to Google did not give what was asked for.
 

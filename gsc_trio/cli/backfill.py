@@ -91,6 +91,12 @@ file. Flags win over variables, variables over the file, the file over the profi
     metavar="STATE",
     help=f"One of {', '.join(DATA_STATES)}; all brings days that are not final yet, too.",
 )
+@click.option(
+    "--wait",
+    "waits_for_database",
+    is_flag=True,
+    help="When another process writes to the database, wait until it has ended.",
+)
 @settings_options
 @click.option(
     "--config",
@@ -120,6 +126,7 @@ def command(
     dimensions: str,
     search_type: str,
     data_state: str,
+    waits_for_database: bool,
     config_file: Path | None,
     profile: str | None,
     wants_progress: bool,
@@ -137,7 +144,9 @@ def command(
     today = pacific_today()
     first_day, last_day = choose_days(days, start, end, today)
     check_access_token(settings)
-    request = BackfillRequest(query, first_day, last_day, today, settings, database)
+    request = BackfillRequest(
+        query, first_day, last_day, today, settings, database, waits_for_database
+    )
     summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
     if summary.status == "complete" and not wants_json:
         say(next_text(request))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import attrs
 import trio
+from trio_util import move_on_when
 
 from gsc_trio.backfill import backfill
 from gsc_trio.cli.display import Display
@@ -16,10 +17,11 @@ from gsc_trio.cli.progress import Progress, keep_showing, show
 from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.client import open_search_console
 from gsc_trio.config import Settings
+from gsc_trio.errors import DatabaseInUseError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
-from gsc_trio.store.sqlite import open_sqlite_store
-from gsc_trio.summary import RunSummary
+from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+from gsc_trio.summary import RunMeter, RunSummary
 
 
 @attrs.frozen
@@ -33,6 +35,8 @@ class BackfillRequest:
     """The current date in Pacific time, looked up once."""
     settings: Settings
     database: Path
+    waits_for_database: bool = False
+    """Whether to wait while another process writes to the database."""
 
 
 async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary:
@@ -40,6 +44,7 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
 
     Raises:
         UsageError: the database's path is not one to write to. Nothing was changed.
+        DatabaseInUseError: another process writes to it, and nobody wants to wait.
         StorageError: the database cannot say what is there.
     """
     halt_switch = HaltSwitch()
@@ -47,24 +52,56 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
         await nursery.start(
             halt_on_signals, halt_switch, request.settings.grace_seconds, display.tell
         )
-        async with (
-            open_sqlite_store(request.database) as store,
-            _shown_progress(display) as progress,
-            open_search_console(request.settings, instruments=[progress]) as client,
-        ):
-            summary = await backfill(
-                client,
-                request.query,
-                store,
-                start=request.start,
-                end=request.end,
-                settings=request.settings,
-                instruments=[progress],
-                halt_switch=halt_switch,
-                today=request.today,
-            )
+        async with _opened_store(request, display, halt_switch) as store:
+            if store is None:
+                query = request.query
+                summary = RunMeter().summary(
+                    query.site_url, request.start, request.end, halt_switch.halt
+                )
+            else:
+                summary = await _run(request, display, store, halt_switch)
         nursery.cancel_scope.cancel()
     return summary
+
+
+async def _run(
+    request: BackfillRequest, display: Display, store: SqliteStore, halt_switch: HaltSwitch
+) -> RunSummary:
+    async with (
+        _shown_progress(display) as progress,
+        open_search_console(request.settings, instruments=[progress]) as client,
+    ):
+        return await backfill(
+            client,
+            request.query,
+            store,
+            start=request.start,
+            end=request.end,
+            settings=request.settings,
+            instruments=[progress],
+            halt_switch=halt_switch,
+            today=request.today,
+        )
+
+
+@asynccontextmanager
+async def _opened_store(
+    request: BackfillRequest, display: Display, halt_switch: HaltSwitch
+) -> AsyncIterator[SqliteStore | None]:
+    """The store; None if the run was halted while it waited for another process."""
+    store = None
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(open_sqlite_store(request.database))
+        except DatabaseInUseError as error:
+            if not request.waits_for_database:
+                raise DatabaseInUseError(f"{error}, or use --wait") from None
+            await trio.to_thread.run_sync(display.tell, f"{error}; waiting for it")
+            async with move_on_when(halt_switch.requested.wait):
+                store = await stack.enter_async_context(
+                    open_sqlite_store(request.database, wait=True)
+                )
+        yield store
 
 
 @asynccontextmanager

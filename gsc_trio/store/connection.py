@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -49,13 +50,26 @@ def open_connection(path: Path, *, create: bool, read_only: bool) -> sqlite3.Con
         UsageError: there is nothing to open, or something that must be left alone.
         StorageError: it is ours, but SQLite cannot work with it.
     """
+    check_database(path, create=create, read_only=read_only)
+    with _clear_errors(path):
+        return _connect_to_read(path) if read_only else _connect_to_write(path)
+
+
+def check_database(path: Path, *, create: bool, read_only: bool) -> None:
+    """Refuse what cannot be opened or must be left alone; nothing is changed.
+
+    Args and errors are those of `open_connection`.
+    """
     exists = _check_path(path, create=create, read_only=read_only)
-    try:
-        if exists:
+    if exists:
+        with _clear_errors(path):
             _look(path, read_only=read_only)
-        if read_only:
-            return _connect_to_read(path)
-        return _connect_to_write(path)
+
+
+@contextmanager
+def _clear_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
     except sqlite3.Error as error:
         if _kind(error) == "SQLITE_NOTADB":
             raise UsageError(f"{path} is not a SQLite database: name another file") from None

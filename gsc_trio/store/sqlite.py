@@ -22,7 +22,7 @@ import datetime as dt
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -32,7 +32,8 @@ import trio
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
 from gsc_trio.store.base import Coverage, StoredDay
-from gsc_trio.store.connection import as_storage_error, open_connection
+from gsc_trio.store.connection import as_storage_error, check_database, open_connection
+from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.rows import delete_day, upsert_rows
 
 T = TypeVar("T")
@@ -40,9 +41,16 @@ T = TypeVar("T")
 
 @asynccontextmanager
 async def open_sqlite_store(
-    path: str | os.PathLike[str], *, create: bool = True, read_only: bool = False
+    path: str | os.PathLike[str],
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    wait: bool = False,
 ) -> AsyncIterator[SqliteStore]:
     """Open a database, making it if it is not there, and close it at the end.
+
+    Only one store at a time can write to a database, on this machine and in this process; see
+    `gsc_trio.store.lock`. Reading is always possible.
 
     ::
 
@@ -53,24 +61,33 @@ async def open_sqlite_store(
         path: the file. An empty file is taken for a new one.
         create: make the database if there is none.
         read_only: change nothing; only `SqliteStore.coverage` works then.
+        wait: when another store writes to it, wait until that is closed.
 
     Raises:
         UsageError: there is nothing to open, it cannot be written, or it is not a database of
             this package or of this version. Nothing was changed.
+        DatabaseInUseError: another store writes to it, and ``wait`` is not set.
         StorageError: the database is damaged, or SQLite cannot work with it.
     """
     file = Path(path)
     limiter = trio.CapacityLimiter(1)
-    connection = await trio.to_thread.run_sync(
-        partial(open_connection, file, create=create, read_only=read_only), limiter=limiter
-    )
-    try:
-        yield SqliteStore(file, connection, limiter)
-    finally:
-        # Closing ends with a checkpoint, which takes as long as the disk takes; no deadline
-        # could cut it short without abandoning the thread.
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(connection.close, limiter=limiter)
+    in_thread = partial(trio.to_thread.run_sync, limiter=limiter)
+    async with AsyncExitStack() as stack:
+        if not read_only:
+            # Before there is a lock file, lest one lies beside a file that is not ours.
+            await in_thread(partial(check_database, file, create=create, read_only=False))
+            lock = await (wait_for_database(file) if wait else in_thread(lock_database, file))
+            stack.callback(lock.release)
+        connection = await in_thread(
+            partial(open_connection, file, create=create, read_only=read_only)
+        )
+        try:
+            yield SqliteStore(file, connection, limiter)
+        finally:
+            # Closing ends with a checkpoint, which takes as long as the disk takes; no deadline
+            # could cut it short without abandoning the thread.
+            with trio.CancelScope(shield=True):
+                await in_thread(connection.close)
 
 
 class SqliteStore:
