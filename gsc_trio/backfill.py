@@ -15,11 +15,13 @@ from gsc_trio.coordinator import open_coordinator
 from gsc_trio.dates import check_range, last_final_day, pacific_today
 from gsc_trio.delivery import Delivery, OnComplete, OnPage
 from gsc_trio.errors import GscTrioError
+from gsc_trio.fetcher import Fetcher
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays, plan_jobs
+from gsc_trio.quota_journal import QuotaJournal
 from gsc_trio.retry import RetryPolicy
-from gsc_trio.sequential import run_sequentially
+from gsc_trio.sequential import SequentialRun
 from gsc_trio.store.base import NoStore, Store
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.events import RunStarted
@@ -136,15 +138,21 @@ async def backfill(
         on_page=on_page,
         on_complete=on_complete,
     )
+    journal = QuotaJournal(store, client.limiter, client.user, query.site_url)
+    await journal.restore()
+    fetcher = Fetcher(client, query, journal, telemetry)
     retry_policy = RetryPolicy(query.site_url, client.user, settings, client.limiter, telemetry)
     telemetry.handle(RunStarted(query.site_url, start, end, days_planned=len(plan)))
-    if settings.max_concurrency == 1:
-        await run_sequentially(plan, delivery, client, query, retry_policy, settings, switch)
-    else:
-        async with open_coordinator(
-            plan, delivery, settings=settings, halt_switch=switch, instruments=telemetry
-        ) as coordinator:
-            await WorkerPool(coordinator, client, query, retry_policy, settings, telemetry).run()
+    try:
+        if settings.max_concurrency == 1:
+            await SequentialRun(plan, delivery, fetcher, retry_policy, settings, switch).run()
+        else:
+            async with open_coordinator(
+                plan, delivery, settings=settings, halt_switch=switch, instruments=telemetry
+            ) as coordinator:
+                await WorkerPool(coordinator, fetcher, retry_policy, settings, telemetry).run()
+    finally:
+        await journal.close(settings.grace_seconds)
     if switch.halt is not None and switch.halt.status == "failed":
         error = switch.halt.error
         if error is not None and not isinstance(error, GscTrioError):

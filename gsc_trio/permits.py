@@ -101,6 +101,11 @@ class Grant:
         self.granted_at = trio.current_time()
         """In seconds of trio's clock."""
 
+    @property
+    def unanswered(self) -> int:
+        """How many queries were not answered yet, or not sent."""
+        return self._open
+
     def mark_sent(self, count: int) -> None:
         """``count`` queries go out now; permits beyond that go back."""
         for key in self._keys:

@@ -22,16 +22,19 @@ A limiter is shared by everything that spends the same quota: pass one to severa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Self
+from uuid import uuid4
 
 import attrs
 import trio
 
 from gsc_trio.config import Settings
 from gsc_trio.errors import ApiError
+from gsc_trio.machine_clock import Moment, machine_moment
 from gsc_trio.permits import Grant, QuotaKey, Waiter
-from gsc_trio.quota_window import QuotaWindow
+from gsc_trio.quota_window import CLOCK_DRIFT, QuotaWindow
 from gsc_trio.telemetry.events import QuotaApproaching, QuotaPaused
 from gsc_trio.telemetry.instrument import Instruments
 
@@ -64,6 +67,7 @@ class RateLimiter:
         pause_initial_seconds: how long a key pauses after a first "too fast", in seconds.
         pause_maximum_seconds: what the doubling of that stops at, in seconds.
         instruments: who is told when use passes 80 % of a limit, and of pauses.
+        clock: what tells the time to other processes.
     """
 
     def __init__(
@@ -75,7 +79,13 @@ class RateLimiter:
         pause_initial_seconds: float = 1.0,
         pause_maximum_seconds: float = 60.0,
         instruments: Instruments | None = None,
+        clock: Callable[[], Moment] = machine_moment,
     ) -> None:
+        self.identity = uuid4().hex
+        """What its grants are known by to other processes."""
+        self.clock = clock
+        """What tells the time to other processes."""
+        self._numbers = count(1)
         self._queries_per_minute = queries_per_minute
         self._burst_queries_per_second = burst_queries_per_second
         self._pause_initial_seconds = pause_initial_seconds
@@ -95,6 +105,33 @@ class RateLimiter:
             pause_maximum_seconds=settings.retry_maximum_seconds,
             instruments=instruments,
         )
+
+    def next_number(self) -> int:
+        """A number that no other grant of this limiter has."""
+        return next(self._numbers)
+
+    def restore(self, user: str, site: str, queries: int, *, answered_seconds_ago: float) -> float:
+        """Take the permits of queries that another process sent.
+
+        Args:
+            user: whose quota it was.
+            site: the property.
+            queries: how many were sent.
+            answered_seconds_ago: when; less than 0 if they may still be on their way.
+
+        Returns:
+            Until when the permits are held, in seconds of trio's clock.
+        """
+        answered_at = trio.current_time() - answered_seconds_ago
+        for key in (self._key("site", site), self._key("user", user), self._project):
+            key.window.take(queries)
+            key.settle(queries, answered_at)
+        return self.held_until(-answered_seconds_ago)
+
+    @staticmethod
+    def held_until(seconds_from_now: float) -> float:
+        """Until when permits are held whose queries are answered at a time from now."""
+        return trio.current_time() + seconds_from_now + WINDOW_SECONDS * CLOCK_DRIFT
 
     def check_rate(
         self, user: str, site: str, count: int = 1, *, at_least: int | None = None

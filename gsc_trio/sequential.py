@@ -11,76 +11,78 @@ from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
+import attrs
 import trio
 
-from gsc_trio.client import SearchConsole
 from gsc_trio.config import Settings
 from gsc_trio.delivery import Delivery
 from gsc_trio.errors import StorageError
-from gsc_trio.fetcher import fetch_pages
+from gsc_trio.fetcher import Fetcher
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.model import Halt, InFlightChanges, Job, Page, SearchAnalyticsQuery
+from gsc_trio.model import Halt, InFlightChanges, Job, Page
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.telemetry.events import HaltRequested
 
 
-async def run_sequentially(
-    plan: Iterable[Job],
-    delivery: Delivery,
-    client: SearchConsole,
-    query: SearchAnalyticsQuery,
-    retry_policy: RetryPolicy,
-    settings: Settings,
-    halt_switch: HaltSwitch,
-) -> None:
-    """Fetch and hand over everything, one HTTP request at a time.
+@attrs.define(eq=False)
+class SequentialRun:
+    """A run that fetches and hands over everything, one HTTP request at a time.
 
     Args:
         plan: the jobs to begin with, in order.
         delivery: where pages go.
-        client: what is asked.
-        query: what is asked for.
+        fetcher: what asks Google.
         retry_policy: what is done about failures.
         settings: the batch size.
         halt_switch: what stops the run, from outside and from here.
     """
-    queue = deque(dict.fromkeys(plan))
-    answered: dict[Job, Page] = {}
 
-    async def receive(page: Page) -> None:
-        answered[page.job] = page
-        while queue and queue[0] in answered and halt_switch.halt is None:
-            page = answered.pop(queue[0])
-            try:
-                halt = await delivery.deliver(page, InFlightChanges())
-            except StorageError as error:
-                halt_switch.request(Halt(str(error), status="failed", error=error))
-                return
+    plan: Iterable[Job]
+    delivery: Delivery
+    fetcher: Fetcher
+    retry_policy: RetryPolicy
+    settings: Settings
+    halt_switch: HaltSwitch
+    _queue: deque[Job] = attrs.field(init=False)
+    _answered: dict[Job, Page] = attrs.field(factory=dict, init=False)
+
+    async def run(self) -> None:
+        """Work until the plan is done or the run is halted."""
+        self._queue = deque(dict.fromkeys(self.plan))
+        try:
+            with self.halt_switch.scope:
+                await self._fetch_everything()
+        except StorageError as error:
+            self.halt_switch.request(Halt(str(error), status="failed", error=error))
+        if self.halt_switch.halt is not None:
+            self.delivery.instruments.handle(HaltRequested(self.halt_switch.halt))
+
+    async def _fetch_everything(self) -> None:
+        client, site = self.fetcher.client, self.fetcher.query.site_url
+        failures_in_a_row = 0
+        while self._queue:
+            wanted = (job for job in self._queue if job not in self._answered)
+            jobs = list(islice(wanted, self.settings.batch_size))
+            with await client.limiter.acquire(client.user, site, len(jobs), at_least=1) as grant:
+                jobs = jobs[: grant.count]
+                failures = await self.fetcher.fetch(jobs, grant, self._receive)
+            self.retry_policy.note_pages(len(jobs) - len(failures), grant)
+            failures_in_a_row = failures_in_a_row + 1 if failures else 0
+            if failures:
+                verdict = self.retry_policy.judge(failures, grant, failures_in_a_row)
+                if isinstance(verdict, Halt):
+                    self.halt_switch.request(verdict)
+                else:
+                    await trio.sleep(verdict)
+
+    async def _receive(self, page: Page) -> None:
+        queue, switch = self._queue, self.halt_switch
+        self._answered[page.job] = page
+        while queue and queue[0] in self._answered and switch.halt is None:
+            page = self._answered.pop(queue[0])
+            halt = await self.delivery.deliver(page, InFlightChanges())
             queue.popleft()
             if page.is_full:
                 queue.append(page.follow_up)
             if halt is not None:
-                halt_switch.request(halt)
-
-    failures_in_a_row = 0
-    with halt_switch.scope:
-        while queue:
-            wanted = (job for job in queue if job not in answered)
-            jobs = list(islice(wanted, settings.batch_size))
-            with await client.limiter.acquire(
-                client.user, query.site_url, len(jobs), at_least=1
-            ) as grant:
-                jobs = jobs[: grant.count]
-                failures = await fetch_pages(
-                    client, query, jobs, grant, receive, delivery.instruments
-                )
-            retry_policy.note_pages(len(jobs) - len(failures), grant)
-            failures_in_a_row = failures_in_a_row + 1 if failures else 0
-            if failures:
-                verdict = retry_policy.judge(failures, grant, failures_in_a_row)
-                if isinstance(verdict, Halt):
-                    halt_switch.request(verdict)
-                else:
-                    await trio.sleep(verdict)
-    if halt_switch.halt is not None:
-        delivery.instruments.handle(HaltRequested(halt_switch.halt))
+                switch.request(halt)

@@ -14,12 +14,11 @@ import attrs
 import trio
 
 from gsc_trio.batch import Backpressure, Batch
-from gsc_trio.client import SearchConsole
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import Coordinator
 from gsc_trio.errors import StorageError
-from gsc_trio.fetcher import fetch_pages
-from gsc_trio.model import Halt, SearchAnalyticsQuery
+from gsc_trio.fetcher import Fetcher
+from gsc_trio.model import Halt
 from gsc_trio.permits import Grant
 from gsc_trio.rate_limiter import Limited
 from gsc_trio.retry import RetryPolicy
@@ -35,16 +34,14 @@ class WorkerPool:
 
     Args:
         coordinator: where jobs come from and pages go to.
-        client: what is asked.
-        query: what is asked for.
+        fetcher: what asks Google.
         retry_policy: what is done about failures.
         settings: how many workers, how large batches, how many crashes.
         instruments: who is told what happens.
     """
 
     coordinator: Coordinator
-    client: SearchConsole
-    query: SearchAnalyticsQuery
+    fetcher: Fetcher
     retry_policy: RetryPolicy
     settings: Settings
     instruments: Instruments
@@ -90,7 +87,8 @@ class _Worker:
 
     async def run(self) -> None:
         pool, coordinator = self.pool, self.pool.coordinator
-        user, site = pool.client.user, pool.query.site_url
+        limiter = pool.fetcher.client.limiter
+        user, site = pool.fetcher.client.user, pool.fetcher.query.site_url
         while True:
             batch = coordinator.take_batch(self.name)
             if isinstance(batch, Backpressure):
@@ -98,10 +96,10 @@ class _Worker:
                 continue
             if not isinstance(batch, Batch):
                 return
-            grant = pool.client.limiter.check_rate(user, site, len(batch.jobs), at_least=1)
+            grant = limiter.check_rate(user, site, len(batch.jobs), at_least=1)
             if isinstance(grant, Limited):
                 coordinator.requeue_batch(batch.jobs)
-                with await pool.client.limiter.acquire(
+                with await limiter.acquire(
                     user, site, pool.settings.batch_size, at_least=1
                 ) as grant:
                     # The queue may have moved on meanwhile: whatever is first now is fetched.
@@ -124,14 +122,7 @@ class _Worker:
         jobs = batch.jobs[: grant.count]
         try:
             coordinator.requeue_batch(batch.jobs[grant.count :])
-            failures = await fetch_pages(
-                pool.client,
-                pool.query,
-                jobs,
-                grant,
-                coordinator.submit_results,
-                pool.instruments,
-            )
+            failures = await pool.fetcher.fetch(jobs, grant, coordinator.submit_results)
         finally:
             # What is not answered by now goes back, also when cancelled or crashing.
             coordinator.requeue_batch(jobs)

@@ -24,9 +24,11 @@ from gsc_trio.config import Settings
 from gsc_trio.coordinator import open_coordinator
 from gsc_trio.delivery import Delivery
 from gsc_trio.errors import StorageError, UsageError
+from gsc_trio.fetcher import Fetcher
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Day, Halt, Job, Page, SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays
+from gsc_trio.quota_journal import QuotaJournal
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.store.base import NoStore
 from gsc_trio.summary import RunSummary
@@ -393,7 +395,9 @@ async def test_a_rate_limited_worker_puts_its_batch_back_before_it_sleeps(
     ):
         with await client.limiter.acquire(client.user, SITE, 5):
             retry_policy = RetryPolicy(SITE, client.user, settings, client.limiter, telemetry)
-            pool = WorkerPool(coordinator, client, QUERY, retry_policy, settings, telemetry)
+            journal = QuotaJournal(NoStore(), client.limiter, client.user, SITE)
+            fetcher = Fetcher(client, QUERY, journal, telemetry)
+            pool = WorkerPool(coordinator, fetcher, retry_policy, settings, telemetry)
             nursery.start_soon(pool.run)
             await trio.testing.wait_all_tasks_blocked()
             # One permit was left: one job was fetched, and nobody sleeps with a job in hand.

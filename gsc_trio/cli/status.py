@@ -21,7 +21,7 @@ HELP = """Say what a database holds, for each property, search type and set of d
 
 Missing days lie between the first and the last day and are absent or not complete; a backfill of
 that range fetches just them. Queries in flight were out when the database was last written to: by
-a run that goes on, or by one that was killed.
+a run that goes on, or by one that was killed. The time says since when the oldest of them is.
 
 \b
 Examples:
@@ -39,6 +39,7 @@ _COLUMNS = {
     "first day": "left",
     "last day": "left",
     "in flight": "right",
+    "since (UTC)": "left",
 }
 
 
@@ -93,4 +94,5 @@ def _cells(coverage: Coverage) -> tuple[str, ...]:
         str(coverage.first_day or "-"),
         str(coverage.last_day or "-"),
         f"{coverage.in_flight:,}",
+        f"{coverage.in_flight_since:%Y-%m-%d %H:%M:%S}" if coverage.in_flight_since else "-",
     )

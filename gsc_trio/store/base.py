@@ -14,11 +14,12 @@ A data engineer brings another by writing a class with these methods. What every
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import attrs
 
+from gsc_trio.machine_clock import Moment
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 
 
@@ -47,6 +48,31 @@ class Coverage:
     last_day: dt.date | None
     in_flight: int
     """Jobs that were in flight when the database was last written to."""
+    in_flight_since: dt.datetime | None
+    """When the oldest of them was taken, in UTC."""
+
+
+@attrs.frozen
+class GrantKey:
+    """What a grant is known by, in all processes."""
+
+    limiter: str
+    """The identity of the rate limiter that gave it."""
+    number: int
+    """Its number there."""
+
+
+@attrs.frozen
+class RecordedGrant:
+    """Queries that were sent, or were about to be."""
+
+    key: GrantKey
+    user: str
+    site_url: str
+    queries: int
+    sent: Moment
+    answered: Moment | None = None
+    """When the last of them was answered; None as long as that is not known."""
 
 
 class Store(Protocol):
@@ -69,6 +95,14 @@ class Store(Protocol):
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry when there is no page to write it with."""
 
+    async def recent_grants(self) -> Sequence[RecordedGrant]:
+        """Every grant that was recorded and not forgotten, by this process or by others."""
+
+    async def record_grants(
+        self, grants: Sequence[RecordedGrant], *, forget: Collection[GrantKey]
+    ) -> None:
+        """Commit grants, each in the place of what its key had before, and delete others."""
+
 
 class NoStore:
     """A store that keeps nothing, for runs whose callbacks take the pages."""
@@ -85,4 +119,13 @@ class NoStore:
         """Keep nothing."""
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
+        """Keep nothing."""
+
+    async def recent_grants(self) -> Sequence[RecordedGrant]:
+        """Nothing is known."""
+        return ()
+
+    async def record_grants(
+        self, grants: Sequence[RecordedGrant], *, forget: Collection[GrantKey]
+    ) -> None:
         """Keep nothing."""

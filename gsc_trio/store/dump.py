@@ -1,8 +1,8 @@
 """A database as text, such that equal content is equal text.
 
-What SQLite's own ``.dump`` gives, with three differences: columns that hold clock times (their
-names end in ``_at``) are left aside, tables and rows come in the order of their names and keys,
-and text with a NUL character is not cut off there.
+What SQLite's own ``.dump`` gives, with four differences: columns that hold clock times (their
+names end in ``_at``) are left aside, so is what was sent lately, tables and rows come in the order
+of their names and keys, and text with a NUL character is not cut off there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gsc_trio.store.connection import open_connection
+from gsc_trio.store.schema import QUOTA_TABLE
 
 CLOCK_SUFFIX = "_at"
 
@@ -46,7 +47,7 @@ def dump_statements(path: str | os.PathLike[str]) -> Iterator[str]:
         ).fetchall()
         for kind, name, sql in schema:
             yield f"{sql};"
-            if kind == "table":
+            if kind == "table" and name != QUOTA_TABLE:
                 yield from _inserts(connection, name)
 
 

@@ -143,9 +143,12 @@ def clear_in_flight(connection: sqlite3.Connection, dataset_id: int) -> None:
 
 def read_coverage(connection: sqlite3.Connection) -> list[Coverage]:
     """What there is of every dataset that has anything, by site, search type and dimensions."""
-    in_flight: Mapping[int, int] = dict(
-        connection.execute("SELECT dataset_id, count(*) FROM in_flight GROUP BY dataset_id")
-    )
+    in_flight: Mapping[int, tuple[int, str]] = {
+        dataset_id: (count, since)
+        for dataset_id, count, since in connection.execute(
+            "SELECT dataset_id, count(*), min(since_at) FROM in_flight GROUP BY dataset_id"
+        )
+    }
     datasets = connection.execute(
         "SELECT id, site_url, search_type, dimensions FROM dataset "
         "ORDER BY site_url, search_type, dimensions"
@@ -158,6 +161,7 @@ def read_coverage(connection: sqlite3.Connection) -> list[Coverage]:
         complete = sum(day.is_complete for day in days.values())
         first, last = min(days, default=None), max(days, default=None)
         span = (last - first).days + 1 if first and last else 0
+        jobs, since = in_flight.get(dataset_id, (0, None))
         found.append(
             Coverage(
                 site_url=site_url,
@@ -168,7 +172,8 @@ def read_coverage(connection: sqlite3.Connection) -> list[Coverage]:
                 rows=sum(day.rows for day in days.values()),
                 first_day=first,
                 last_day=last,
-                in_flight=in_flight.get(dataset_id, 0),
+                in_flight=jobs,
+                in_flight_since=dt.datetime.fromisoformat(since) if since else None,
             )
         )
     return found

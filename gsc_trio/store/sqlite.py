@@ -21,7 +21,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -31,9 +31,10 @@ import trio
 
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
-from gsc_trio.store.base import Coverage, StoredDay
+from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, StoredDay
 from gsc_trio.store.connection import as_storage_error, check_database, open_connection
 from gsc_trio.store.lock import lock_database, wait_for_database
+from gsc_trio.store.quota import read_grants, write_grants
 from gsc_trio.store.rows import delete_day, upsert_rows
 
 T = TypeVar("T")
@@ -173,6 +174,24 @@ class SqliteStore:
             ledger.apply_changes(self._connection, dataset_id, changes)
 
         await self._transact(work)
+
+    async def recent_grants(self) -> Sequence[RecordedGrant]:
+        """Every grant that was recorded and not forgotten, by this process or by others.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+        return await self._transact(partial(read_grants, self._connection), "read")
+
+    async def record_grants(
+        self, grants: Sequence[RecordedGrant], *, forget: Collection[GrantKey]
+    ) -> None:
+        """Commit grants, each in the place of what its key had before, and delete others.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+        await self._transact(partial(write_grants, self._connection, grants, forget))
 
     async def coverage(self) -> list[Coverage]:
         """What is stored, by site, search type and dimensions, whatever its data state.

@@ -44,7 +44,7 @@ def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
         *("site", "--days", "--start", "--end", "--db", "--dimensions", "--search-type"),
         *("--data-state", "--max-concurrency", "--batch-size", "--max-queue-size"),
         *("--max-in-flight", "--queries-per-minute", "--api-root", "--access-token", "--config"),
-        *("--profile", "--progress", "--json"),
+        *("--profile", "--progress", "--json", "--wait"),
     }
     text = " ".join(run_cli("backfill", "--help").stdout.split())
     for fact in (

@@ -186,6 +186,7 @@ async def test_coverage_sums_up_each_dataset(
             first_day=day(2),
             last_day=day(2),
             in_flight=0,
+            in_flight_since=None,
         ),
         Coverage(
             site_url="sc-domain:example.com",
@@ -197,5 +198,6 @@ async def test_coverage_sums_up_each_dataset(
             first_day=day(3),
             last_day=day(8),
             in_flight=0,
+            in_flight_since=None,
         ),
     ]

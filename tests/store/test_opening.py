@@ -56,7 +56,7 @@ async def test_a_new_database_has_its_marks_and_is_durable(path: Path) -> None:
         }
     assert pragmas == {
         "application_id": schema.APPLICATION_ID,
-        "user_version": 1,
+        "user_version": len(schema.MIGRATIONS),
         "journal_mode": "wal",
         "synchronous": 2,  # FULL
     }
@@ -193,7 +193,7 @@ async def test_a_newer_database_is_left_alone(path: Path) -> None:
     async with open_sqlite_store(path):
         pass
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
     await assert_refused(path, "was made by a newer gsc-trio: update gsc-trio")
 
 
@@ -207,6 +207,7 @@ async def test_an_older_database_is_brought_up_to_date(
         database.table("dataset").add_column("note", str)
 
     schema.MIGRATIONS.append(add_a_note)
+    version = len(schema.MIGRATIONS)
     try:
         await assert_refused(path, "was made by an older gsc-trio", read_only=True)
         async with open_sqlite_store(path) as store:
@@ -215,7 +216,7 @@ async def test_an_older_database_is_brought_up_to_date(
     finally:
         schema.MIGRATIONS.pop()
     assert '"note" TEXT' in dump
-    assert "PRAGMA user_version = 2;" in dump
+    assert f"PRAGMA user_version = {version};" in dump
 
 
 async def test_a_migration_that_fails_leaves_the_older_database(path: Path) -> None:
@@ -336,7 +337,7 @@ async def test_programs_that_make_a_database_at_once_make_one(path: Path) -> Non
 
         async def main():
             sys.stdin.read()
-            async with open_sqlite_store(sys.argv[1]):
+            async with open_sqlite_store(sys.argv[1], wait=True):
                 pass
 
         trio.run(main)
@@ -354,4 +355,17 @@ async def test_programs_that_make_a_database_at_once_make_one(path: Path) -> Non
         for gate in gates:
             assert gate is not None
             await gate.aclose()
-    assert "PRAGMA user_version = 1;" in comparable_dump(path)
+    assert f"PRAGMA user_version = {len(schema.MIGRATIONS)};" in comparable_dump(path)
+
+
+async def test_a_database_of_the_first_version_keeps_its_pages(
+    path: Path, query: SearchAnalyticsQuery, make_page: MakePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as first_version:
+        first_version.setattr("gsc_trio.store.connection.MIGRATIONS", schema.MIGRATIONS[:1])
+        first_version.setattr("gsc_trio.store.schema.MIGRATIONS", schema.MIGRATIONS[:1])
+        async with open_sqlite_store(path) as store:
+            await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+    async with open_sqlite_store(path) as store:
+        assert await store.begin_run(query, dt.date(2024, 1, 1), dt.date(2024, 1, 1))
+        assert await store.recent_grants() == []

@@ -1,0 +1,58 @@
+"""Instants that the next process on this machine can understand.
+
+trio's clock means nothing outside its run, and the wall clock can be set. What all processes of a
+machine share, and nobody can set, is its monotonic clock; it counts from the machine's start.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from pathlib import Path
+
+import attrs
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+"""Linux gives every start of the machine a name (Source: random(4))."""
+
+
+@attrs.frozen
+class Moment:
+    """An instant, as two clocks saw it."""
+
+    wall_seconds: float
+    """Since 1970, in UTC."""
+    monotonic_seconds: float
+    """Since the machine was started."""
+    boot: str
+    """Which start of the machine that was, or nothing where the system does not say."""
+
+    def seconds_until(self, later: Moment) -> float:
+        """How much time has passed at a later moment, 0 or more.
+
+        The wall clock is asked only when the machine was started anew in between.
+        """
+        if self.boot and self.boot == later.boot:
+            return max(0.0, later.monotonic_seconds - self.monotonic_seconds)
+        return max(0.0, later.wall_seconds - self.wall_seconds)
+
+    def plus(self, seconds: float) -> Moment:
+        """The moment that many seconds later."""
+        return attrs.evolve(
+            self,
+            wall_seconds=self.wall_seconds + seconds,
+            monotonic_seconds=self.monotonic_seconds + seconds,
+        )
+
+
+def machine_moment() -> Moment:
+    """Now."""
+    return Moment(time.time(), time.monotonic(), _boot())
+
+
+@cache
+def _boot() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

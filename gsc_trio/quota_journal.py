@@ -1,0 +1,113 @@
+"""What was sent lately, written down before it is sent, so that the next process counts it too.
+
+Google counts a query whether or not the process that sent it still lives. So before queries leave,
+their number is committed to the store, and a run begins by taking the permits of what it finds
+there. A program that crashes and is started again, however often, stays within the quota.
+
+Rules:
+
+1. What is recorded is a grant: how many queries of which user and site. It is durable before its
+   first query leaves.
+2. That it was answered, and when, is written along with the next one, and at the end of the run.
+   A grant without that may have been on its way when its process died: it counts as answered a
+   grace time after the next process begins.
+3. Grants that this process's limiter gave itself are not taken a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import attrs
+import trio
+
+from gsc_trio.errors import StorageError
+from gsc_trio.permits import CANCEL_GRACE_SECONDS, Grant
+from gsc_trio.rate_limiter import RateLimiter
+from gsc_trio.store.base import GrantKey, RecordedGrant, Store
+
+
+@attrs.define(eq=False)
+class QuotaJournal:
+    """The journal of one run.
+
+    Args:
+        store: where it is kept.
+        limiter: whose grants they are.
+        user: whose quota is spent.
+        site_url: the property.
+    """
+
+    store: Store
+    limiter: RateLimiter
+    user: str
+    site_url: str
+    _changed: list[RecordedGrant] = attrs.field(factory=list, init=False)
+    """Grants that were answered since the last commit."""
+    _over: list[tuple[float, GrantKey]] = attrs.field(factory=list, init=False)
+    """When which entry can be deleted, in seconds of trio's clock."""
+
+    async def restore(self) -> None:
+        """Take the permits of what earlier processes sent within the last window.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        now = self.limiter.clock()
+        for grant in await self.store.recent_grants():
+            if grant.key.limiter == self.limiter.identity:
+                continue
+            if grant.answered is None:
+                seconds_ago = -CANCEL_GRACE_SECONDS
+            else:
+                seconds_ago = grant.answered.seconds_until(now)
+            held_until = self.limiter.restore(
+                grant.user, grant.site_url, grant.queries, answered_seconds_ago=seconds_ago
+            )
+            self._over.append((held_until, grant.key))
+
+    @asynccontextmanager
+    async def recorded(self, grant: Grant, queries: int) -> AsyncIterator[None]:
+        """Record a grant; its queries are sent in the body.
+
+        Raises:
+            StorageError: it could not be recorded, so nothing may be sent.
+        """
+        number = self.limiter.next_number()
+        entry = RecordedGrant(
+            key=GrantKey(self.limiter.identity, number),
+            user=self.user,
+            site_url=self.site_url,
+            queries=queries,
+            sent=self.limiter.clock(),
+        )
+        await self._commit(entry)
+        try:
+            yield
+        finally:
+            grace_seconds = CANCEL_GRACE_SECONDS if grant.unanswered else 0.0
+            answered = self.limiter.clock().plus(grace_seconds)
+            self._changed.append(attrs.evolve(entry, answered=answered))
+            self._over.append((self.limiter.held_until(grace_seconds), entry.key))
+
+    async def close(self, seconds: float) -> None:
+        """Write down what is left to write, within a time.
+
+        Args:
+            seconds: how long that may take; it is done even in a run that is cancelled.
+        """
+        if not self._changed:
+            return
+        deadline = trio.current_time() + seconds
+        # A store that has failed was reported; without this, the next run waits a little longer.
+        with trio.CancelScope(shield=True, deadline=deadline), suppress(StorageError):
+            await self._commit()
+
+    async def _commit(self, *new: RecordedGrant) -> None:
+        changed, self._changed = self._changed, []
+        now = trio.current_time()
+        over = {key for held_until, key in self._over if held_until <= now}
+        self._over = [each for each in self._over if each[1] not in over]
+        recorded = [each for each in changed if each.key not in over]
+        await self.store.record_grants([*recorded, *new], forget=over)
