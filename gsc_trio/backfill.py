@@ -9,6 +9,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
+import trio
+
 from gsc_trio.client import SearchConsole
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import open_coordinator
@@ -22,6 +24,7 @@ from gsc_trio.paginator import EmptyDays, plan_jobs
 from gsc_trio.quota_journal import QuotaJournal
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.sequential import SequentialRun
+from gsc_trio.spill import SpillFile
 from gsc_trio.store.base import NoStore, Store
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.events import RunStarted
@@ -95,6 +98,7 @@ async def backfill(
     on_complete: OnComplete | None = None,
     instruments: Iterable[Instrument] = (),
     halt_switch: HaltSwitch | None = None,
+    spill: SpillFile | None = None,
     today: dt.date | None = None,
 ) -> RunSummary:
     """Bring a range of days into a store; what is there already is not fetched again.
@@ -110,6 +114,7 @@ async def backfill(
         on_complete: gets each `Day` after its last commit; a `Halt` that it returns stops the run.
         instruments: who is told what happens.
         halt_switch: what stops the run from outside.
+        spill: where pages wait that have no room in memory; by default a temporary file.
         today: the current date in Pacific time, if it is not what the clock says.
 
     Returns:
@@ -148,11 +153,17 @@ async def backfill(
             await SequentialRun(plan, delivery, fetcher, retry_policy, settings, switch).run()
         else:
             async with open_coordinator(
-                plan, delivery, settings=settings, halt_switch=switch, instruments=telemetry
+                plan,
+                delivery,
+                settings=settings,
+                halt_switch=switch,
+                instruments=telemetry,
+                spill=spill,
             ) as coordinator:
                 await WorkerPool(coordinator, fetcher, retry_policy, settings, telemetry).run()
     finally:
-        await journal.close(settings.grace_seconds)
+        began = min(switch.requested_at, trio.current_time())
+        await journal.close(deadline=began + settings.grace_seconds)
     if switch.halt is not None and switch.halt.status == "failed":
         error = switch.halt.error
         if error is not None and not isinstance(error, GscTrioError):

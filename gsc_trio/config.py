@@ -13,6 +13,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 from urllib.parse import urlsplit
@@ -128,8 +129,9 @@ class Settings:
     )
     retry_budget: int = _setting(
         30,
-        "How many failed HTTP requests a run can stand in reserve: each costs one, and every ten "
-        "pages answered give one back. When it is used up, the run halts with the cause.",
+        "How many failed HTTP requests a run can stand in reserve for each worker: each costs one, "
+        "a pause as much as a failure of every worker, and every ten pages answered give one back. "
+        "When it is used up, the run halts with the cause.",
         minimum=0,
         maximum=1_000_000,
     )
@@ -275,6 +277,7 @@ def environment_variable(name: str) -> str:
     return f"{ENVIRONMENT_PREFIX}{name.upper()}"
 
 
+@cache
 def setting_type(name: str) -> type:
     """The plain type of a setting: int, float or str (None is how "not given" is said)."""
     hint = get_type_hints(Settings)[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import trio
 
 from gsc_trio.model import Halt
@@ -16,6 +18,8 @@ class HaltSwitch:
     def __init__(self) -> None:
         self.halt: Halt | None = None
         """Why the run stops, or None while it does not."""
+        self.requested_at = math.inf
+        """When that was asked for, in seconds of trio's clock."""
         self.scope = trio.CancelScope()
         """What is cancelled: fetching and waiting to fetch, never writing."""
         self.requested = trio.Event()
@@ -27,6 +31,7 @@ class HaltSwitch:
         """Stop fetching; pages that were answered are still written within the grace time."""
         if self.halt is None:
             self.halt = halt
+            self.requested_at = trio.current_time()
             self.requested.set()
             self.scope.cancel()
 

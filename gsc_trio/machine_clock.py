@@ -28,13 +28,14 @@ class Moment:
     """Which start of the machine that was, or nothing where the system does not say."""
 
     def seconds_until(self, later: Moment) -> float:
-        """How much time has passed at a later moment, 0 or more.
+        """How much time has passed at a later moment; less than 0 if that is an earlier one.
 
-        The wall clock is asked only when the machine was started anew in between.
+        The wall clock is asked only when the machine was started anew in between. It may have been
+        set back.
         """
         if self.boot and self.boot == later.boot:
-            return max(0.0, later.monotonic_seconds - self.monotonic_seconds)
-        return max(0.0, later.wall_seconds - self.wall_seconds)
+            return later.monotonic_seconds - self.monotonic_seconds
+        return later.wall_seconds - self.wall_seconds
 
     def plus(self, seconds: float) -> Moment:
         """The moment that many seconds later."""

@@ -58,10 +58,10 @@ class QuotaJournal:
         for grant in await self.store.recent_grants():
             if grant.key.limiter == self.limiter.identity:
                 continue
-            if grant.answered is None:
-                seconds_ago = -CANCEL_GRACE_SECONDS
-            else:
-                seconds_ago = grant.answered.seconds_until(now)
+            seconds_ago = -CANCEL_GRACE_SECONDS
+            if grant.answered is not None:
+                # What was given up counts as answered a little later than now; nothing does later.
+                seconds_ago = max(seconds_ago, grant.answered.seconds_until(now))
             held_until = self.limiter.restore(
                 grant.user, grant.site_url, grant.queries, answered_seconds_ago=seconds_ago
             )
@@ -91,15 +91,14 @@ class QuotaJournal:
             self._changed.append(attrs.evolve(entry, answered=answered))
             self._over.append((self.limiter.held_until(grace_seconds), entry.key))
 
-    async def close(self, seconds: float) -> None:
-        """Write down what is left to write, within a time.
+    async def close(self, *, deadline: float) -> None:
+        """Write down what is left to write, even in a run that is cancelled.
 
         Args:
-            seconds: how long that may take; it is done even in a run that is cancelled.
+            deadline: until when that may begin, in seconds of trio's clock.
         """
         if not self._changed:
             return
-        deadline = trio.current_time() + seconds
         # A store that has failed was reported; without this, the next run waits a little longer.
         with trio.CancelScope(shield=True, deadline=deadline), suppress(StorageError):
             await self._commit()

@@ -170,6 +170,10 @@ class RateLimiter:
         await trio.lowlevel.cancel_shielded_checkpoint()
         return decision
 
+    def is_paused_since(self, user: str, grant: Grant) -> bool:
+        """Whether a pause of the user's began after a grant was given."""
+        return grant.granted_at <= self._key("user", user).pause_began
+
     def pause_for_rate(self, user: str, grant: Grant, error: ApiError) -> float:
         """Google said "too fast" to a query of the user: all of the user's queries wait.
 
@@ -185,7 +189,7 @@ class RateLimiter:
             How many seconds are left of the pause.
         """
         key = self._key("user", user)
-        if grant.granted_at > key.pause_began:
+        if not self.is_paused_since(user, grant):
             seconds = min(
                 self._pause_initial_seconds * 2**key.pauses_in_a_row, self._pause_maximum_seconds
             )
@@ -207,7 +211,7 @@ class RateLimiter:
     def note_success(self, user: str, grant: Grant) -> None:
         """A query was answered: what was learnt from refusals before it no longer holds."""
         key = self._key("user", user)
-        if grant.granted_at > key.pause_began:
+        if not self.is_paused_since(user, grant):
             key.pauses_in_a_row = 0
             if key.needs_probe:
                 key.needs_probe = False

@@ -9,14 +9,16 @@ By reason (Source: Search Console API usage limits and error reference):
 - everything else makes the worker that met it back off, exponentially with full jitter.
 
 Every failed HTTP request costs one of the run's retry budget, however many of its parts failed;
-ten answered pages give one back. So a service that is down ends the run with the cause, and one
-that hiccups never does, however long the run is.
+ten answered pages give one back. The budget grows with the workers, who all fail together when
+the service is down; a pause makes all of them wait, so it costs as much as a failure of each. So a
+service that is down ends the run with the cause, after about the same time for any concurrency,
+and one that hiccups never does, however long the run is.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import attrs
 
@@ -54,7 +56,7 @@ class RetryPolicy:
         settings: the budget and the delays.
         limiter: what pauses keys.
         instruments: who is told of retries.
-        random: where jitter comes from.
+        uniform: draws jitter.
     """
 
     site_url: str
@@ -62,18 +64,18 @@ class RetryPolicy:
     settings: Settings
     limiter: RateLimiter
     instruments: Instruments
-    random: random.Random = attrs.field(factory=random.Random)
+    uniform: Callable[[float, float], float] = random.uniform
     _budget: float = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._budget = float(self.settings.retry_budget)
+        self._budget = self._full_budget
 
     def note_pages(self, count: int, grant: Grant) -> None:
         """Pages were answered."""
         if count:
             self.limiter.note_success(self.user, grant)
             refund = count / PAGES_PER_RETRY
-            self._budget = min(self._budget + refund, float(self.settings.retry_budget))
+            self._budget = min(self._budget + refund, self._full_budget)
 
     def judge(
         self, failures: Sequence[Failure], grant: Grant, failures_in_a_row: int
@@ -100,7 +102,7 @@ class RetryPolicy:
                 f"again tomorrow to go on. Google says: {worst.error}",
                 error=worst.error,
             )
-        self._budget -= 1
+        self._budget -= self._cost(worst, grant)
         if self._budget < 0:
             return Halt(
                 f"{self.site_url}, {worst.job}: gave up after too many failed requests "
@@ -112,6 +114,17 @@ class RetryPolicy:
         jobs = tuple(each.job for each in failures)
         self.instruments.handle(JobsRetried(jobs, worst.error, delay))
         return delay
+
+    @property
+    def _full_budget(self) -> float:
+        return float(self.settings.retry_budget * self.settings.max_concurrency)
+
+    def _cost(self, worst: Failure, grant: Grant) -> int:
+        """What a failed request costs; what belongs to a pause was paid for when it began."""
+        if not isinstance(worst.error, RateLimitExceededError | LoadQuotaExceededError):
+            return 1
+        is_paid_for = self.limiter.is_paused_since(self.user, grant)
+        return 0 if is_paid_for else self.settings.max_concurrency
 
     def _delay(self, worst: Failure, grant: Grant, failures_in_a_row: int) -> float:
         if isinstance(worst.error, LoadQuotaExceededError):
@@ -125,7 +138,7 @@ class RetryPolicy:
             self.settings.retry_initial_seconds * 2 ** min(failures_in_a_row - 1, 30),
             self.settings.retry_maximum_seconds,
         )
-        return max(self.random.uniform(0.0, ceiling), worst.error.retry_after_seconds or 0.0)
+        return max(self.uniform(0.0, ceiling), worst.error.retry_after_seconds or 0.0)
 
     @staticmethod
     def _worst(failures: Sequence[Failure]) -> Failure:

@@ -61,8 +61,9 @@ class SequentialRun:
         client, site = self.fetcher.client, self.fetcher.query.site_url
         failures_in_a_row = 0
         while self._queue:
-            wanted = (job for job in self._queue if job not in self._answered)
-            jobs = list(islice(wanted, self.settings.batch_size))
+            # Never further ahead than a batch: what is answered waits in memory for its turn.
+            next_jobs = islice(self._queue, self.settings.batch_size)
+            jobs = [job for job in next_jobs if job not in self._answered]
             with await client.limiter.acquire(client.user, site, len(jobs), at_least=1) as grant:
                 jobs = jobs[: grant.count]
                 failures = await self.fetcher.fetch(jobs, grant, self._receive)

@@ -38,7 +38,7 @@ class Bench:
         settings = settings or Settings()
         self.limiter = RateLimiter.from_settings(settings)
         self.policy = RetryPolicy(
-            SITE, "me", settings, self.limiter, Instruments(), random.Random(1)
+            SITE, "me", settings, self.limiter, Instruments(), random.Random(1).uniform
         )
 
     def grant(self, count: int = 1) -> Grant:
@@ -112,7 +112,7 @@ async def test_retry_after_of_a_backend_error_is_honoured() -> None:
 
 
 async def test_an_endless_failure_halts_with_the_cause_when_the_budget_is_used_up() -> None:
-    bench = Bench(Settings(retry_budget=3))
+    bench = Bench(Settings(retry_budget=3, max_concurrency=1))
     error = BackendError("Backend Error", status=503)
     verdicts = [bench.judge(error, error, error) for _ in range(4)]
     assert all(isinstance(verdict, float) for verdict in verdicts[:3])
@@ -124,9 +124,36 @@ async def test_an_endless_failure_halts_with_the_cause_when_the_budget_is_used_u
 
 
 async def test_answered_pages_earn_retries_back() -> None:
-    bench = Bench(Settings(retry_budget=1))
+    bench = Bench(Settings(retry_budget=1, max_concurrency=1))
     for _ in range(100):
         assert isinstance(bench.judge(TransportError("reset")), float)
         bench.policy.note_pages(10, bench.grant())
     assert isinstance(bench.judge(TransportError("reset")), float)
     assert isinstance(bench.judge(TransportError("reset")), Halt)
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 10])
+async def test_refusals_of_one_pause_cost_once_and_as_much_as_a_failure_of_every_worker(
+    autojump_clock: trio.testing.MockClock, max_concurrency: int
+) -> None:
+    bench = Bench(Settings(retry_budget=3, max_concurrency=max_concurrency))
+    error = RateLimitExceededError("QPS quota exceeded", status=403, reason="quotaExceeded")
+    for _ in range(3):
+        await trio.sleep(100)
+        grants = [bench.grant() for _ in range(20)]
+        for grant in grants:  # all were out when the first was refused
+            assert bench.judge(error, grant=grant) == 0
+    await trio.sleep(100)
+    assert isinstance(bench.judge(error), Halt)
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 10])
+async def test_an_outage_is_borne_as_long_by_many_workers_as_by_one(
+    autojump_clock: trio.testing.MockClock, max_concurrency: int
+) -> None:
+    bench = Bench(Settings(retry_budget=5, max_concurrency=max_concurrency))
+    for in_a_row in range(1, 6):
+        for _ in range(max_concurrency):
+            verdict = bench.judge(BackendError("down", status=503), in_a_row=in_a_row)
+            assert isinstance(verdict, float)
+    assert isinstance(bench.judge(BackendError("down", status=503), in_a_row=6), Halt)

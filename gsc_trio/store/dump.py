@@ -39,16 +39,21 @@ def dump_statements(path: str | os.PathLike[str]) -> Iterator[str]:
     """
     with closing(open_connection(Path(path), create=False, read_only=True)) as connection:
         connection.execute("BEGIN")  # one state of the database, whatever is written meanwhile
-        for mark in ("application_id", "user_version"):
-            yield f"PRAGMA {mark} = {connection.execute(f'PRAGMA {mark}').fetchone()[0]};"
-        schema = connection.execute(
-            "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL "
-            "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'table' DESC, type, name"
-        ).fetchall()
-        for kind, name, sql in schema:
-            yield f"{sql};"
-            if kind == "table" and name != QUOTA_TABLE:
-                yield from _inserts(connection, name)
+        yield from dump_connection(connection)
+
+
+def dump_connection(connection: sqlite3.Connection) -> Iterator[str]:
+    """The same, of a database that is open."""
+    for mark in ("application_id", "user_version"):
+        yield f"PRAGMA {mark} = {connection.execute(f'PRAGMA {mark}').fetchone()[0]};"
+    schema = connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL "
+        "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type = 'table' DESC, type, name"
+    ).fetchall()
+    for kind, name, sql in schema:
+        yield f"{sql};"
+        if kind == "table" and name != QUOTA_TABLE:
+            yield from _inserts(connection, name)
 
 
 def _inserts(connection: sqlite3.Connection, table: str) -> Iterator[str]:

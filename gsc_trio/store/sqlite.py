@@ -215,7 +215,11 @@ class SqliteStore:
             except (sqlite3.Error, ValueError, OverflowError) as error:
                 raise as_storage_error(error, self.path, action) from error
 
-        return await trio.to_thread.run_sync(in_thread, limiter=self._limiter)
+        return await self._run_in_thread(in_thread)
+
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        """The one place where threads come in, so that simulations can do without."""
+        return await trio.to_thread.run_sync(work, limiter=self._limiter)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The testing kit: a fake Search Console, in process or on a socket, and virtual time.
+"""The testing kit: a fake Search Console, virtual time, and a simulated world.
 
 In process, for tests in virtual time::
 
@@ -13,6 +13,10 @@ On a socket::
 
     async with serve_fake_search_console(fake) as api_root:
         settings = Settings(api_root=api_root)
+
+A whole world with faults and crashes, from a seed (``python -m gsc_trio.testing --seed 7``)::
+
+    report = simulate(seed=7)
 """
 
 from gsc_trio.testing.faults import (
@@ -27,15 +31,18 @@ from gsc_trio.testing.faults import (
     UnknownPart,
 )
 from gsc_trio.testing.latency import Latency
+from gsc_trio.testing.promises import BrokenPromiseError
 from gsc_trio.testing.property import SimulatedProperty
 from gsc_trio.testing.quota import Quota
 from gsc_trio.testing.search_console import ConnectionCutError, FakeSearchConsole, SeenCall
 from gsc_trio.testing.serving import serve_fake_search_console
 from gsc_trio.testing.transport import open_streaming_transport
 from gsc_trio.testing.virtual_time import SpillInMemory, run_in_virtual_time
+from gsc_trio.testing.world import WorldReport, simulate
 
 __all__ = [
     "BadJson",
+    "BrokenPromiseError",
     "ConnectionCutError",
     "CutOff",
     "DoubledPart",
@@ -51,7 +58,9 @@ __all__ = [
     "SpillInMemory",
     "Stall",
     "UnknownPart",
+    "WorldReport",
     "open_streaming_transport",
     "run_in_virtual_time",
     "serve_fake_search_console",
+    "simulate",
 ]
