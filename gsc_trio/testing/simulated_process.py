@@ -11,6 +11,7 @@ import attrs
 import httpx
 import trio
 
+from gsc_trio.machine_clock import Moment
 from gsc_trio.testing.simulated_network import SimulatedNetwork
 
 
@@ -40,6 +41,25 @@ class SimulatedProcess:
         """
         if self.is_dead:
             raise ProcessDiedError(self.name)
+
+
+@attrs.define(eq=False)
+class MachineClocks:
+    """The clocks that processes share."""
+
+    boot: int = 0
+    booted_at: float = 0.0
+    wall_offset: float = 1_780_000_000.0
+
+    def moment(self) -> Moment:
+        """Now."""
+        now = trio.current_time()
+        return Moment(self.wall_offset + now, now - self.booted_at, f"boot {self.boot}")
+
+    def reboot(self) -> None:
+        """The machine was started anew."""
+        self.boot += 1
+        self.booted_at = trio.current_time()
 
 
 @attrs.define(eq=False)

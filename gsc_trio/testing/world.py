@@ -21,19 +21,15 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import attrs
 import httpx
 import trio
-import trio.testing
 
 from gsc_trio.backfill import backfill
 from gsc_trio.client import open_search_console
-from gsc_trio.config import Settings
 from gsc_trio.errors import StorageError
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.machine_clock import Moment
 from gsc_trio.model import Halt, Job
 from gsc_trio.paginator import plan_jobs
 from gsc_trio.rate_limiter import RateLimiter
@@ -45,6 +41,7 @@ from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.testing.determinism import deterministic_scheduling
 from gsc_trio.testing.latency import Latency
 from gsc_trio.testing.network_faults import NetworkFault
+from gsc_trio.testing.oracle import oracle
 from gsc_trio.testing.promises import (
     BrokenPromiseError,
     LifeRecord,
@@ -67,6 +64,7 @@ from gsc_trio.testing.search_console import FakeSearchConsole
 from gsc_trio.testing.simulated_network import SimulatedNetwork, open_simulated_network
 from gsc_trio.testing.simulated_process import (
     DeathClock,
+    MachineClocks,
     ProcessDiedError,
     ProcessTransport,
     SimulatedProcess,
@@ -151,25 +149,6 @@ class RecordingQuota(Quota):
         if user != STRANGER:
             self.arrivals.append(trio.current_time())
         return super().admit(site_url, user)
-
-
-@attrs.define(eq=False)
-class MachineClocks:
-    """The clocks that processes share."""
-
-    boot: int = 0
-    booted_at: float = 0.0
-    wall_offset: float = 1_780_000_000.0
-
-    def moment(self) -> Moment:
-        """Now."""
-        now = trio.current_time()
-        return Moment(self.wall_offset + now, now - self.booted_at, f"boot {self.boot}")
-
-    def reboot(self) -> None:
-        """The machine was started anew."""
-        self.boot += 1
-        self.booted_at = trio.current_time()
 
 
 class World:
@@ -397,30 +376,3 @@ def next_job(connection: sqlite3.Connection, content: Content) -> Job | None:
     for (dataset_id,) in connection.execute("SELECT id FROM dataset"):
         stored = stored_days(connection, dataset_id, data_state="final")
     return next(iter(plan_jobs(stored, content.start, content.end)), None)
-
-
-@cache
-def oracle(content: Content) -> str:
-    """The database after the sequential path without faults."""
-    disk = SimulatedDisk()
-
-    async def run() -> RunSummary:
-        server = FakeSearchConsole(
-            [content.simulated_property()], last_final_day=Content.last_final_day()
-        )
-        store = SimulatedStore(disk, SimulatedProcess("oracle"), delay=lambda: 0.0)
-        settings = Settings(max_concurrency=1, batch_size=1, queries_per_minute=100_000)
-        async with (
-            open_streaming_transport(server) as transport,
-            open_search_console(settings, transport=transport) as client,
-        ):
-            return await backfill(
-                client, content.query, store, start=content.start, end=content.end, today=TODAY
-            )
-
-    summary = trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
-    if summary.status != "complete":
-        raise RuntimeError(f"the oracle is not complete: {summary.reason}")
-    dump = disk.dump()
-    disk.close()
-    return dump

@@ -375,7 +375,7 @@ async def test_tasks_that_write_at_once_take_turns(
     assert reader.execute("SELECT count(*) FROM page_ledger").fetchone() == (20,)
 
 
-async def test_two_processes_write_to_one_database(
+async def test_processes_write_to_one_database_one_after_another(
     path: Path, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     program = """if True:
@@ -385,7 +385,7 @@ async def test_two_processes_write_to_one_database(
 
         async def main():
             query = SearchAnalyticsQuery(sys.argv[2], dimensions=("query",))
-            async with open_sqlite_store(sys.argv[1]) as store:
+            async with open_sqlite_store(sys.argv[1], wait=True) as store:
                 for day in range(1, 29):
                     page = Page(Job(dt.date(2024, 1, day)), [Row((sys.argv[2],))], 10, 1)
                     await store.write_page(query, page, InFlightChanges())
