@@ -16,6 +16,7 @@ import attrs
 import httpx
 import msgspec
 
+from gsc_trio.access import AccessTokens, TokenSource
 from gsc_trio.config import Settings
 from gsc_trio.errors import ApiError, MalformedResponseError, TransportError
 from gsc_trio.model import Job, Page, SearchAnalyticsQuery
@@ -67,8 +68,10 @@ class SearchConsole:
         *,
         user: str,
         settings: Settings,
+        tokens: AccessTokens,
     ) -> None:
         self._http = http
+        self._tokens = tokens
         self.settings = settings
         """What it was opened with; runs that are given no settings take these."""
         self.limiter = limiter
@@ -137,8 +140,8 @@ class SearchConsole:
         )
         async with (
             self._permits(query.site_url, len(jobs), grant) as held,
-            self._send(request, held, queries=len(jobs)) as response,
-            aclosing(self._answers(response, query, jobs_by_id, held)) as answers,
+            self._send(request, held, queries=len(jobs)) as (response, token),
+            aclosing(self._answers(response, query, jobs_by_id, held, token)) as answers,
         ):
             yield answers
 
@@ -166,17 +169,21 @@ class SearchConsole:
             yield own
 
     async def _fetch(self, request: httpx.Request, grant: Grant) -> bytes:
-        async with self._send(request, grant, queries=1) as response:
+        async with self._send(request, grant, queries=1) as (response, _):
             with _transport_errors():
                 content = await response.aread()
         grant.settle()
+        self._tokens.accept()
         return content
 
     @asynccontextmanager
     async def _send(
         self, request: httpx.Request, grant: Grant, *, queries: int
-    ) -> AsyncIterator[httpx.Response]:
-        """Send; give a 200's body to be streamed, raise everything else."""
+    ) -> AsyncIterator[tuple[httpx.Response, str | None]]:
+        """Send; give a 200's body to be streamed with the token it took, raise everything else."""
+        token = await self._tokens.current()
+        if token is not None:
+            request.headers["Authorization"] = f"Bearer {token}"
         async with AsyncExitStack() as stack:
             grant.mark_sent(queries)
             with _transport_errors():
@@ -186,17 +193,19 @@ class SearchConsole:
                     await response.aread()
             if response.status_code != httpx.codes.OK:
                 grant.settle(queries)
-                raise classify(
+                error = classify(
                     response.status_code, response.content, response.headers.get("Retry-After")
                 )
-            yield response
+                raise self._tokens.judge(error, token)
+            yield response, token
 
-    @staticmethod
     async def _answers(
+        self,
         response: httpx.Response,
         query: SearchAnalyticsQuery,
         jobs_by_id: dict[str, Job],
         grant: Grant,
+        token: str | None,
     ) -> AsyncGenerator[Page | Failure, None]:
         unanswered = dict(jobs_by_id)
         decoder = MultipartDecoder(response.headers.get("Content-Type", ""))
@@ -211,7 +220,12 @@ class SearchConsole:
                 job = unanswered.pop(part.content_id or "", None)
                 if job is not None:
                     grant.settle()
-                    yield _answer(query, job, part)
+                    answer = _answer(query, job, part)
+                    if isinstance(answer, Failure):
+                        answer = Failure(job, self._tokens.judge(answer.error, token))
+                    else:
+                        self._tokens.accept()
+                    yield answer
         decoder.close()
         for job in unanswered.values():
             error = MalformedResponseError("the batch's answer has no part for this query")
@@ -224,6 +238,7 @@ async def open_search_console(
     *,
     limiter: RateLimiter | None = None,
     user: str = "access-token",
+    token_source: TokenSource | None = None,
     instruments: Iterable[Instrument] = (),
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[SearchConsole]:
@@ -233,12 +248,11 @@ async def open_search_console(
         settings: address, access token, timeouts and limits.
         limiter: one to share with other clients; by default its own, with the settings' limits.
         user: a name for whose quota is spent; no secret.
+        token_source: gives access tokens, when the settings have none and when one is refused.
         instruments: whom its own limiter tells of quota use and pauses.
         transport: what to send through instead of the network, as the testing kit does.
     """
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
-    if settings.access_token:
-        headers["Authorization"] = f"Bearer {settings.access_token}"
     timeout = httpx.Timeout(
         settings.read_timeout_seconds, connect=settings.connect_timeout_seconds, pool=None
     )
@@ -254,6 +268,7 @@ async def open_search_console(
             limiter or RateLimiter.from_settings(settings, Instruments(instruments)),
             user=user,
             settings=settings,
+            tokens=AccessTokens(settings.access_token, token_source),
         )
 
 

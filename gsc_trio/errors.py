@@ -89,6 +89,10 @@ class BackendError(TransientError):
     """Google's side failed (5xx)."""
 
 
+class AccessTokenExpiredError(TransientError):
+    """The access token was refused (401), and a new one can be had."""
+
+
 class TransportError(TransientError):
     """The connection failed, timed out or was cut off."""
 

@@ -4,6 +4,7 @@ By reason (Source: Search Console API usage limits and error reference):
 
 - final errors halt the run, with the property, the date and Google's words;
 - "too fast" pauses the user's key for all workers, doubling until an answer comes;
+- a token that has expired is replaced, once (see `gsc_trio.access`);
 - the load quota pauses it for 15 minutes; one query then probes, and if that is refused too, the
   daily quota is used up and the run halts;
 - everything else makes the worker that met it back off, exponentially with full jitter.
@@ -25,6 +26,7 @@ import attrs
 from gsc_trio.client import Failure
 from gsc_trio.config import Settings
 from gsc_trio.errors import (
+    AccessTokenExpiredError,
     FinalError,
     LoadQuotaExceededError,
     PermissionDeniedError,
@@ -134,6 +136,8 @@ class RetryPolicy:
         if isinstance(worst.error, RateLimitExceededError):
             self.limiter.pause_for_rate(self.user, grant, worst.error)
             return 0.0
+        if isinstance(worst.error, AccessTokenExpiredError):
+            return 0.0  # a new one is there in an instant
         ceiling = min(
             self.settings.retry_initial_seconds * 2 ** min(failures_in_a_row - 1, 30),
             self.settings.retry_maximum_seconds,

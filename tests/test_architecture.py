@@ -18,7 +18,7 @@ LAYERS = [
     ["model"],
     ["config", "telemetry/", "dates", "machine_clock"],
     ["wire/", "store/base", "quota_window"],
-    ["store/", "permits", "spill", "halt"],
+    ["store/", "permits", "spill", "halt", "access"],
     ["rate_limiter", "batch", "job_queue", "page_buffer", "paginator"],
     ["client", "coordinator", "delivery", "summary"],
     ["quota_journal", "retry"],

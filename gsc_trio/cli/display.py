@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +19,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gsc_trio.cli.output import one_line, tell
+from gsc_trio.cli.output import drop_the_rest, one_line, tell
 
 
 @attrs.frozen
@@ -127,7 +128,10 @@ class LineDisplay(Display):
 
 
 class LiveDisplay(Display):
-    """A bar that moves, for terminals; notes stay above it."""
+    """A bar that moves, for terminals; notes stay above it.
+
+    A terminal that is closed meanwhile is no reason for a run to end badly.
+    """
 
     interval_seconds = 0.2
 
@@ -144,20 +148,30 @@ class LiveDisplay(Display):
         traceback: TracebackType | None,
     ) -> None:
         """Give the cursor back."""
-        self._live.stop()
+        with self._while_it_is_there():
+            self._live.stop()
 
     def show(self, snapshot: ProgressSnapshot, notes: Sequence[str], is_last: bool) -> None:
         """Draw the bar."""
         for note in notes:
             self.tell(note)
-        self._live.update(_bar(snapshot, is_last))
-        if not self._live.is_started:
-            self._live.start()
-        self._live.refresh()
+        with self._while_it_is_there():
+            self._live.update(_bar(snapshot, is_last))
+            if not self._live.is_started:
+                self._live.start()
+            self._live.refresh()
 
     def tell(self, text: str) -> None:
         """Print a line above the bar."""
-        self._live.console.print(Text(one_line(text)), soft_wrap=True)
+        with self._while_it_is_there():
+            self._live.console.print(Text(one_line(text)), soft_wrap=True)
+
+    @contextmanager
+    def _while_it_is_there(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            drop_the_rest(sys.stderr)
 
 
 def _bar(snapshot: ProgressSnapshot, is_last: bool) -> Group:
@@ -174,5 +188,5 @@ def choose_display(*, wants_progress: bool) -> Display:
     """The display that fits what was asked for and where stderr goes."""
     if not wants_progress:
         return Display()
-    can_move = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    can_move = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     return LiveDisplay() if can_move else LineDisplay()

@@ -11,7 +11,7 @@ import trio
 
 from gsc_trio.cli.failures import COMPLETE, first_cause
 from gsc_trio.cli.output import say, tell
-from gsc_trio.cli.signals import SIGNALS
+from gsc_trio.cli.signals import signals_to_heed
 from gsc_trio.dates import last_final_day, oldest_day, pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.model import SearchAnalyticsQuery
@@ -142,7 +142,7 @@ def command(until_stdin_closes: bool, **options: object) -> int:
 
 async def _serve(options: FakeServerOptions, until_stdin_closes: bool) -> None:
     host = f"[{options.host}]" if ":" in options.host else options.host
-    with trio.open_signal_receiver(*SIGNALS) as signals:
+    with trio.open_signal_receiver(*signals_to_heed()) as signals:
         try:
             async with serve_fake_search_console(
                 options.fake_search_console(), host=host, port=options.port

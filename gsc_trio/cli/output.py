@@ -1,17 +1,23 @@
 """Where text goes: results to stdout, everything else to stderr, and nobody minds a closed pipe.
 
-``gsc-trio status | head -1`` closes stdout early. That is the reader's good right: what is left
-is dropped, without a message, and the exit code stays what the command says.
+``gsc-trio status | head -1`` closes stdout early, and a terminal can be closed at any time. That is
+the reader's good right: what is left is dropped, without a message, and the exit code stays what
+the command says. What cannot be written to stderr is never a reason to fail; a result that cannot
+be written for another reason, as a full disk, is.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import sys
 from contextlib import suppress
 from typing import Any, TextIO
+
+_READER_IS_GONE = (errno.EPIPE, errno.EIO)
+"""A closed pipe, a closed terminal."""
 
 
 def say(text: str) -> None:
@@ -41,13 +47,21 @@ def survive_any_locale() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _write(stream: TextIO, text: str) -> None:
+def drop_the_rest(stream: TextIO | None) -> None:
+    """Write nothing more to a stream, not even what Python flushes when it ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, stream.fileno())  # type: ignore[union-attr]
+        os.close(devnull)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # closed before this program began, as by >&-
+        return
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
-        # Python flushes once more when it ends: give it somewhere to flush to.
-        with suppress(OSError):
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(devnull, stream.fileno())
-            os.close(devnull)
+    except OSError as error:
+        drop_the_rest(stream)
+        if stream is sys.stdout and error.errno not in _READER_IS_GONE:
+            raise

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops fetching, the second also stops writing.
+"""Ctrl-C, SIGTERM, a closed terminal: the first stops fetching, the second also stops writing.
 
 Either way every page that was committed stays, and the next run goes on from there.
 """
@@ -6,14 +6,21 @@ Either way every page that was committed stays, and the next run goes on from th
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import trio
 
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""SIGHUP says that the terminal was closed."""
+
+
+def signals_to_heed() -> list[signal.Signals]:
+    """All but those that whoever started this program wants ignored, as nohup does."""
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 async def halt_on_signals(
@@ -32,7 +39,8 @@ async def halt_on_signals(
             a terminal may be stopped and block.
         task_status: tells `trio.Nursery.start` that signals are received here from now on.
     """
-    with trio.open_signal_receiver(*SIGNALS) as received:
+    numbers = signals_to_heed()
+    with _ignored_afterwards(numbers, halt_switch), trio.open_signal_receiver(*numbers) as received:
         task_status.started()
         async for number in received:
             name = signal.Signals(number).name
@@ -46,3 +54,19 @@ async def halt_on_signals(
                 halt_switch.hurry()
                 message = f"{name} again: stopping at once; what was committed stays."
             await trio.to_thread.run_sync(tell, message)
+
+
+@contextmanager
+def _ignored_afterwards(
+    numbers: Sequence[signal.Signals], halt_switch: HaltSwitch
+) -> Iterator[None]:
+    """Who presses Ctrl-C twice may do so when the run is over and its summary is being written."""
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in before:
+        signal.signal(number, signal.SIG_IGN)  # what the receiver puts back when it is closed
+    try:
+        yield
+    finally:
+        if halt_switch.halt is None or halt_switch.halt.status != "interrupted":
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -29,6 +29,7 @@ from typing import TypeVar
 
 import trio
 
+from gsc_trio.errors import StorageError
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
 from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, StoredDay
@@ -104,6 +105,7 @@ class SqliteStore:
     ) -> None:
         self.path = path
         """The file, as it was named."""
+        self._identity = path.stat()
         self._connection = connection
         self._limiter = limiter
 
@@ -211,11 +213,29 @@ class SqliteStore:
         def in_thread() -> T:
             try:
                 with _transaction(self._connection, begin):
-                    return work()
+                    result = work()
+                if action == "write":
+                    self._check_file()
+                return result
             except (sqlite3.Error, ValueError, OverflowError) as error:
                 raise as_storage_error(error, self.path, action) from error
 
         return await self._run_in_thread(in_thread)
+
+    def _check_file(self) -> None:
+        """Notice that the file was removed, moved or replaced: SQLite would go on writing to it.
+
+        After the commit, so that no page counts as written that nobody will find.
+        """
+        try:
+            is_the_same = os.path.samestat(self.path.stat(), self._identity)
+        except OSError:
+            is_the_same = False
+        if not is_the_same:
+            raise StorageError(
+                f"{self.path} was removed or replaced while it was in use: put it back, or run "
+                "again to begin a new one"
+            )
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
         """The one place where threads come in, so that simulations can do without."""

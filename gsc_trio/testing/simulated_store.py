@@ -7,6 +7,7 @@ and the disk, so a process can die before its commit, or after it and before it 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from functools import cache
@@ -70,7 +71,8 @@ class SimulatedStore(SqliteStore):
         delay: Callable[[], float],
         choose: Callable[[], str | None] = lambda: None,
     ) -> None:
-        super().__init__(Path("simulated.db"), disk.connection, trio.CapacityLimiter(1))
+        # There is no file; this one is always there.
+        super().__init__(Path(os.devnull), disk.connection, trio.CapacityLimiter(1))
         self._process = process
         self._delay = delay
         self._choose = choose

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import sys
 import threading
@@ -404,3 +405,23 @@ async def test_processes_write_to_one_database_one_after_another(
         assert [(found.site_url, found.days_complete) for found in await store.coverage()] == [
             (site, 28) for site in sites
         ]
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "with its folder"])
+async def test_a_database_that_is_taken_away_is_noticed_before_a_page_counts_as_written(
+    tmp_path: Path, query: SearchAnalyticsQuery, make_page: MakePage, how: str
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "search.db"
+    async with open_sqlite_store(path) as store:
+        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        if how == "with its folder":
+            shutil.rmtree(folder)
+        else:
+            path.unlink()
+        if how == "replaced":
+            path.write_bytes(b"")
+        for _ in range(2):
+            with pytest.raises(StorageError, match="was removed or replaced while it was in use"):
+                await store.write_page(query, make_page(2, rows=["b"]), NO_CHANGES)
