@@ -1,0 +1,12 @@
+"""kill -9 at random instants of a real run: nothing lost, nothing doubled, nothing fetched twice."""
+
+from __future__ import annotations
+
+from tests.soak.kill_rounds import run_rounds
+
+
+def test_runs_that_are_killed_again_and_again_end_with_the_oracles_database() -> None:
+    report = run_rounds(60)
+    assert report.kills >= 60
+    # Some kills came between an answer and its commit: the instants are worth testing.
+    assert report.pages_fetched_twice > 0
