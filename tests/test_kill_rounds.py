@@ -1,4 +1,4 @@
-"""kill -9 at random instants of a real run: nothing lost, nothing doubled, nothing fetched twice."""
+"""kill -9 at random instants of a real run: nothing lost, doubled, or fetched again."""
 
 from __future__ import annotations
 
