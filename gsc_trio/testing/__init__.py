@@ -20,6 +20,7 @@ A whole world with faults and crashes, from a seed (``python -m gsc_trio.testing
 """
 
 from gsc_trio.testing.faults import (
+    BadGzip,
     BadJson,
     CutOff,
     DoubledPart,
@@ -27,12 +28,15 @@ from gsc_trio.testing.faults import (
     HtmlPage,
     MissingPart,
     Refuse,
+    ShiftedRows,
     Stall,
     UnknownPart,
 )
 from gsc_trio.testing.latency import Latency
+from gsc_trio.testing.network_faults import Drip, Reset, Silence, Truncate
 from gsc_trio.testing.promises import BrokenPromiseError
 from gsc_trio.testing.property import SimulatedProperty
+from gsc_trio.testing.proxy import open_faulty_proxy
 from gsc_trio.testing.quota import Quota
 from gsc_trio.testing.search_console import ConnectionCutError, FakeSearchConsole, SeenCall
 from gsc_trio.testing.serving import serve_fake_search_console
@@ -41,11 +45,13 @@ from gsc_trio.testing.virtual_time import SpillInMemory, run_in_virtual_time
 from gsc_trio.testing.world import WorldReport, simulate
 
 __all__ = [
+    "BadGzip",
     "BadJson",
     "BrokenPromiseError",
     "ConnectionCutError",
     "CutOff",
     "DoubledPart",
+    "Drip",
     "FakeSearchConsole",
     "Fault",
     "HtmlPage",
@@ -53,12 +59,17 @@ __all__ = [
     "MissingPart",
     "Quota",
     "Refuse",
+    "Reset",
     "SeenCall",
+    "ShiftedRows",
+    "Silence",
     "SimulatedProperty",
     "SpillInMemory",
     "Stall",
+    "Truncate",
     "UnknownPart",
     "WorldReport",
+    "open_faulty_proxy",
     "open_streaming_transport",
     "run_in_virtual_time",
     "serve_fake_search_console",

@@ -120,13 +120,23 @@ def parse_query(content: bytes) -> QueryRequest | Answer:
 
 
 def answer_query(
-    simulated: SimulatedProperty, request: QueryRequest, last_final_day: dt.date | None
+    simulated: SimulatedProperty,
+    request: QueryRequest,
+    last_final_day: dt.date | None,
+    new_rows: int = 0,
 ) -> Answer:
-    """The rows that a query asks for. Several days come one after another."""
+    """The rows that a query asks for. Several days come one after another.
+
+    Args:
+        simulated: whose rows they are.
+        request: what is asked for.
+        last_final_day: the newest day that is final, or None if all are.
+        new_rows: how many rows have come in at the top that nobody knew of.
+    """
     start, end = (dt.date.fromisoformat(day) for day in (request.start_date, request.end_date))
     if request.data_state == "final" and last_final_day is not None:
         end = min(end, last_final_day)
-    rows: list[bytes] = []
+    rows = [_new_row(number, request.dimensions) for number in range(new_rows)]
     for ordinal in range(start.toordinal(), end.toordinal() + 1):
         day = dt.date.fromordinal(ordinal)
         rows += simulated.encoded_rows(day, request.type, request.dimensions)
@@ -135,3 +145,8 @@ def answer_query(
     by_page = "byPage" if "page" in request.dimensions else "byProperty"
     content = head + f'"responseAggregationType":"{by_page}"}}'.encode()
     return Answer(200, content, rows=len(rows))
+
+
+def _new_row(number: int, dimensions: tuple[str, ...]) -> bytes:
+    keys = [f"new {dimension} {number}" for dimension in dimensions]
+    return msgspec.json.encode({"keys": keys, "clicks": 9_999, "impressions": 9_999, "position": 1})

@@ -43,6 +43,21 @@ class BadJson:
 
 
 @attrs.frozen
+class BadGzip:
+    """Damage the compressed bytes of an HTTP answer; only for whole requests."""
+
+
+@attrs.frozen
+class ShiftedRows:
+    """Answer as if so many new rows had come in at the top of the day.
+
+    What a page held goes down by as many rows, so the next page repeats some of it.
+    """
+
+    rows: int
+
+
+@attrs.frozen
 class MissingPart:
     """Leave the part out of the batch's answer."""
 
@@ -69,7 +84,18 @@ class CutOff:
     """Close the connection in the middle of the answer."""
 
 
-Action = Refuse | HtmlPage | BadJson | MissingPart | DoubledPart | UnknownPart | Stall | CutOff
+Action = (
+    Refuse
+    | HtmlPage
+    | BadJson
+    | BadGzip
+    | ShiftedRows
+    | MissingPart
+    | DoubledPart
+    | UnknownPart
+    | Stall
+    | CutOff
+)
 
 
 @attrs.define(eq=False)

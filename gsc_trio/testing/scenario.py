@@ -11,6 +11,7 @@ import attrs
 from gsc_trio.config import Settings
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.testing.faults import (
+    BadGzip,
     BadJson,
     CutOff,
     DoubledPart,
@@ -39,7 +40,8 @@ PART_FAULTS = (
 )  # fmt: skip
 RARE_PART_FAULTS = (TOO_FAST_429, LOAD_QUOTA, UNAUTHENTICATED, FORBIDDEN)
 REQUEST_FAULTS = (
-    CutOff(), HtmlPage(), Refuse(500), Refuse(503, retry_after="20"), TOO_FAST,
+    CutOff(), HtmlPage(), Refuse(500), Refuse(503, retry_after="20"), TOO_FAST, BadGzip(),
+    Stall(5.0), Stall(300.0),
 )  # fmt: skip
 
 STORE_FAULTS = ("the disk is full", "the disk reports an error", "another program keeps it locked")

@@ -25,6 +25,7 @@ from gsc_trio.testing import answers
 from gsc_trio.testing.answers import Answer, QueryRequest
 from gsc_trio.testing.faults import (
     Action,
+    BadGzip,
     BadJson,
     CutOff,
     DoubledPart,
@@ -33,6 +34,7 @@ from gsc_trio.testing.faults import (
     HtmlPage,
     MissingPart,
     Refuse,
+    ShiftedRows,
     Stall,
     UnknownPart,
 )
@@ -127,24 +129,34 @@ class FakeSearchConsole:
         call = _Call(scope["method"], target, await _body_of(receive))
         self.http_requests += 1
         fault = self._script.for_request()
-        response = _Response(send, accepts_gzip="gzip" in headers.get("accept-encoding", ""))
-        if isinstance(fault, Stall):
-            await trio.sleep(fault.seconds)
+        response = _Response(
+            send,
+            accepts_gzip="gzip" in headers.get("accept-encoding", ""),
+            is_damaged=isinstance(fault, BadGzip),
+        )
+        stall = fault.seconds if isinstance(fault, Stall) else 0.0
         user = headers.get("authorization", "").removeprefix("Bearer ").strip()
         if isinstance(fault, Refuse | HtmlPage):
             await response.send_whole(_faulty(fault))
         elif target.split("?")[0] in _BATCH_PATHS:
             await self._answer_batch(
-                call, headers, user, response, cut_off=isinstance(fault, CutOff)
+                call, headers, user, response, cut_off=isinstance(fault, CutOff), stall=stall
             )
         else:
-            answer, part_fault = await self._answer(call, user)
+            answer, part_fault = await self._answer(call, user, stall=stall)
             if CutOff() in {fault, part_fault}:
                 await response.send_half(answer)
             await response.send_whole(answer)
 
     async def _answer_batch(
-        self, call: _Call, headers: dict[str, str], user: str, response: _Response, *, cut_off: bool
+        self,
+        call: _Call,
+        headers: dict[str, str],
+        user: str,
+        response: _Response,
+        *,
+        cut_off: bool,
+        stall: float,
     ) -> None:
         calls = _calls_of(call, headers.get("content-type", ""))
         if calls is None:
@@ -152,7 +164,7 @@ class FakeSearchConsole:
             return
         self._batches += 1
         await response.start(200, {"content-type": f'multipart/mixed; boundary="{_BOUNDARY}"'})
-        answered = self._answered(calls, user, self._batches)
+        answered = self._answered(calls, user, self._batches, stall)
         sent = 0
         async with aclosing(answered):
             async for part in answered:
@@ -163,10 +175,11 @@ class FakeSearchConsole:
         await response.send(b"--" + _BOUNDARY.encode() + b"--" + self.line_break, is_last=True)
 
     async def _answered(
-        self, calls: list[_Call], user: str, batch: int
+        self, calls: list[_Call], user: str, batch: int, stall: float
     ) -> AsyncGenerator[bytes, None]:
         """The parts of a batch's answer, each when it is ready."""
         within_quota = {call.content_id: self._admit(call, user) for call in calls}
+        await trio.sleep(stall)
         if self.part_order == "reversed":
             calls.reverse()
         elif self.part_order == "shuffled":
@@ -216,6 +229,7 @@ class FakeSearchConsole:
         batch: int | None = None,
         is_within: bool | None = None,
         since: float | None = None,
+        stall: float = 0.0,
     ) -> tuple[Answer, Action | None]:
         """Answer one call after its latency, and write it down; also what is to go wrong."""
         since = trio.current_time() if since is None else since
@@ -231,8 +245,9 @@ class FakeSearchConsole:
             answer = attrs.evolve(answer, content=msgspec.json.format(answer.content, indent=2))
         if isinstance(fault, BadJson):
             answer = attrs.evolve(answer, content=answer.content[: len(answer.content) // 2])
-        stalled = fault.seconds if isinstance(fault, Stall) else 0.0
-        await trio.sleep_until(since + self.latency.seconds(answer.rows) + stalled)
+        if isinstance(fault, Stall):
+            stall += fault.seconds
+        await trio.sleep_until(since + self.latency.seconds(answer.rows) + stall)
         self.calls.append(
             SeenCall(
                 time=trio.current_time(),
@@ -260,7 +275,8 @@ class FakeSearchConsole:
         if isinstance(fault, Refuse | HtmlPage):
             return _faulty(fault), fault
         simulated = self._by_site[site_url]
-        return answers.answer_query(simulated, request, self.last_final_day), fault
+        new_rows = fault.rows if isinstance(fault, ShiftedRows) else 0
+        return answers.answer_query(simulated, request, self.last_final_day, new_rows), fault
 
     def _answer_other(self, call: _Call, user: str) -> Answer:
         if not self._knows(user):
@@ -285,6 +301,7 @@ class _Response:
 
     send_message: Send
     accepts_gzip: bool
+    is_damaged: bool = False
     _compressor: Any = None
 
     async def start(self, status: int, headers: dict[str, str]) -> None:
@@ -298,6 +315,8 @@ class _Response:
         if self._compressor is not None:
             flush = zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH
             content = self._compressor.compress(content) + self._compressor.flush(flush)
+            if self.is_damaged:
+                content = content[:10] + bytes(byte ^ 0x55 for byte in content[10:])
         await self.send_message(
             {"type": "http.response.body", "body": content, "more_body": not is_last}
         )
