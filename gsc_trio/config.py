@@ -130,8 +130,8 @@ class Settings:
     retry_budget: int = _setting(
         30,
         "How many failed HTTP requests a run can stand in reserve for each worker: each costs one, "
-        "a pause as much as a failure of every worker, and every ten pages answered give one back. "
-        "When it is used up, the run halts with the cause.",
+        "and every ten pages answered give one back. When it is used up, or when as many pauses "
+        "for being too fast have brought no answer, the run halts with the cause.",
         minimum=0,
         maximum=1_000_000,
     )

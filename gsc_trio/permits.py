@@ -39,6 +39,7 @@ class QuotaKey:
     line: deque[Waiter] = attrs.field(factory=deque)
     paused_until: float = -math.inf
     pause_began: float = -math.inf
+    pause_before_began: float = -math.inf
     pauses_in_a_row: int = 0
     needs_probe: bool = False
     probe_is_out: bool = False

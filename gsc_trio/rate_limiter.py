@@ -170,9 +170,9 @@ class RateLimiter:
         await trio.lowlevel.cancel_shielded_checkpoint()
         return decision
 
-    def is_paused_since(self, user: str, grant: Grant) -> bool:
-        """Whether a pause of the user's began after a grant was given."""
-        return grant.granted_at <= self._key("user", user).pause_began
+    def pauses_in_a_row(self, user: str) -> int:
+        """How often the user's key was paused for being too fast since a query was answered."""
+        return self._key("user", user).pauses_in_a_row
 
     def pause_for_rate(self, user: str, grant: Grant, error: ApiError) -> float:
         """Google said "too fast" to a query of the user: all of the user's queries wait.
@@ -189,7 +189,7 @@ class RateLimiter:
             How many seconds are left of the pause.
         """
         key = self._key("user", user)
-        if not self.is_paused_since(user, grant):
+        if grant.granted_at > key.pause_began:
             seconds = min(
                 self._pause_initial_seconds * 2**key.pauses_in_a_row, self._pause_maximum_seconds
             )
@@ -209,16 +209,22 @@ class RateLimiter:
         return max(0.0, key.paused_until - trio.current_time())
 
     def note_success(self, user: str, grant: Grant) -> None:
-        """A query was answered: what was learnt from refusals before it no longer holds."""
+        """A query was answered: what was learnt from refusals before it no longer holds.
+
+        When it left together with the queries whose refusal began a pause, that pause is the
+        first of a new row: something does get through.
+        """
         key = self._key("user", user)
-        if not self.is_paused_since(user, grant):
+        if grant.granted_at > key.pause_began:
             key.pauses_in_a_row = 0
             if key.needs_probe:
                 key.needs_probe = False
                 key.wake_first()
+        elif grant.granted_at > key.pause_before_began:
+            key.pauses_in_a_row = min(key.pauses_in_a_row, 1)
 
     def _pause(self, key: QuotaKey, seconds: float, error: ApiError) -> None:
-        key.pause_began = trio.current_time()
+        key.pause_before_began, key.pause_began = key.pause_began, trio.current_time()
         key.paused_until = max(key.paused_until, key.pause_began + seconds)
         key.wake_first()
         self._instruments.handle(QuotaPaused(key.window.key, seconds, error))

@@ -11,9 +11,11 @@ By reason (Source: Search Console API usage limits and error reference):
 
 Every failed HTTP request costs one of the run's retry budget, however many of its parts failed;
 ten answered pages give one back. The budget grows with the workers, who all fail together when
-the service is down; a pause makes all of them wait, so it costs as much as a failure of each. So a
-service that is down ends the run with the cause, after about the same time for any concurrency,
-and one that hiccups never does, however long the run is.
+the service is down. So a service that is down ends the run with the cause, after about the same
+time for any concurrency, and one that hiccups never does, however long the run is.
+
+To be too fast is no failure, where a quota is shared with others: it costs nothing. Only when as
+many pauses in a row as the budget of one worker have brought no answer at all, the run gives up.
 """
 
 from __future__ import annotations
@@ -104,8 +106,12 @@ class RetryPolicy:
                 f"again tomorrow to go on. Google says: {worst.error}",
                 error=worst.error,
             )
-        self._budget -= self._cost(worst, grant)
-        if self._budget < 0:
+        if isinstance(worst.error, RateLimitExceededError):
+            is_hopeless = self.limiter.pauses_in_a_row(self.user) >= self.settings.retry_budget
+        else:
+            self._budget -= not isinstance(worst.error, LoadQuotaExceededError)
+            is_hopeless = self._budget < 0
+        if is_hopeless:
             return Halt(
                 f"{self.site_url}, {worst.job}: gave up after too many failed requests "
                 f"(retry_budget {self.settings.retry_budget}). The last one: {worst.error}",
@@ -120,13 +126,6 @@ class RetryPolicy:
     @property
     def _full_budget(self) -> float:
         return float(self.settings.retry_budget * self.settings.max_concurrency)
-
-    def _cost(self, worst: Failure, grant: Grant) -> int:
-        """What a failed request costs; what belongs to a pause was paid for when it began."""
-        if not isinstance(worst.error, RateLimitExceededError | LoadQuotaExceededError):
-            return 1
-        is_paid_for = self.limiter.is_paused_since(self.user, grant)
-        return 0 if is_paid_for else self.settings.max_concurrency
 
     def _delay(self, worst: Failure, grant: Grant, failures_in_a_row: int) -> float:
         if isinstance(worst.error, LoadQuotaExceededError):

@@ -353,3 +353,21 @@ async def test_a_probe_that_ends_without_an_answer_makes_way_for_another(
         assert probe.is_probe
     with await limiter.acquire("me", SITE) as probe:
         assert probe.is_probe
+
+
+async def test_a_pause_does_not_grow_as_long_as_some_queries_get_through(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    limiter = RateLimiter(queries_per_minute=20)
+    error = RateLimitExceededError("too fast", status=403)
+    for _ in range(10):
+        answered = await limiter.acquire("me", SITE, 10)
+        refused = await limiter.acquire("me", SITE, 10)
+        await trio.sleep(0.1)
+        # The refusal comes first, although the other batch left before it and was answered.
+        pause = limiter.pause_for_rate("me", refused, error)
+        limiter.note_success("me", answered)
+        answered.close()
+        refused.close()
+        assert pause < 2.01
+        assert limiter.pauses_in_a_row("me") == 1

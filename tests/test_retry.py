@@ -133,18 +133,29 @@ async def test_answered_pages_earn_retries_back() -> None:
 
 
 @pytest.mark.parametrize("max_concurrency", [1, 10])
-async def test_refusals_of_one_pause_cost_once_and_as_much_as_a_failure_of_every_worker(
+async def test_only_pauses_in_a_row_without_any_answer_make_a_run_give_up(
     autojump_clock: trio.testing.MockClock, max_concurrency: int
 ) -> None:
     bench = Bench(Settings(retry_budget=3, max_concurrency=max_concurrency))
     error = RateLimitExceededError("QPS quota exceeded", status=403, reason="quotaExceeded")
-    for _ in range(3):
+
+    async def refuse(times: int) -> None:
+        for _ in range(times):
+            await trio.sleep(100)
+            for grant in [bench.grant() for _ in range(20)]:  # all were out at the first refusal
+                assert bench.judge(error, grant=grant) == 0
+
+    for _ in range(10):
+        await refuse(2)
         await trio.sleep(100)
-        grants = [bench.grant() for _ in range(20)]
-        for grant in grants:  # all were out when the first was refused
-            assert bench.judge(error, grant=grant) == 0
+        bench.policy.note_pages(1, bench.grant())
+    await refuse(2)
     await trio.sleep(100)
-    assert isinstance(bench.judge(error), Halt)
+    assert bench.judge(error) == 0
+    await trio.sleep(100)
+    halt = bench.judge(error)
+    assert isinstance(halt, Halt)
+    assert "QPS quota exceeded" in halt.reason
 
 
 @pytest.mark.parametrize("max_concurrency", [1, 10])
