@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench soak clean
 
 demo: $(INSTALLED)  ## 150 days of a fake property into SQLite, over a real socket
 	$(BIN)/gsc-trio demo
@@ -21,6 +21,10 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)  ## the speed-up over the sequential path
 	$(BIN)/python -m benchmarks.backfill_150
+
+soak: $(INSTALLED)  ## what the tests do in small, for about an hour: crashes, kills, fuzzing
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[soak]' || echo "no fuzzer here: inputs are made by blind mutation" >&2
+	$(BIN)/python -m tests.soak
 
 $(INSTALLED): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "gsc-trio needs Python 3.11 or newer on the PATH" >&2; exit 1; }

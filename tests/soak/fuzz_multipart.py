@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FunctionType
 
 import attrs
 import click
@@ -198,15 +199,12 @@ def run_atheris(arguments: list[str]) -> None:
     """Never comes back."""
     import atheris  # noqa: PLC0415 - an extra
 
-    atheris.instrument_func(decode)
-    for function in (MultipartDecoder.feed, MultipartDecoder.close):
-        atheris.instrument_func(function)
-    import gsc_trio.wire.multipart as multipart  # noqa: PLC0415, PLR0402
+    from gsc_trio.wire import multipart  # noqa: PLC0415
 
-    for name in ("_read_part", "_split", "_headers", "_content_id", "_unfolded"):
-        setattr(multipart, name, atheris.instrument_func(getattr(multipart, name)))
-    for name in ("feed", "close", "_read_parts_into", "_check_length", "_find_delimiter"):
-        setattr(MultipartDecoder, name, atheris.instrument_func(getattr(MultipartDecoder, name)))
+    for owner in (multipart, MultipartDecoder):
+        for name, value in list(vars(owner).items()):
+            if isinstance(value, FunctionType) and value.__module__ == multipart.__name__:
+                setattr(owner, name, atheris.instrument_func(value))
     atheris.Setup([sys.argv[0], *arguments], check)
     atheris.Fuzz()
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 import attrs
@@ -16,29 +14,16 @@ from gsc_trio import quota_journal
 from gsc_trio.coordinator import Coordinator
 from gsc_trio.testing import BrokenPromiseError, simulate
 from gsc_trio.testing.scenario import draw_scenario
+from tests.soak.worlds import simulate_many
 
 SEEDS = 2_000
-CHUNK = 50
-
-
-def broken_seeds(first: int) -> list[str]:
-    """What is broken in a chunk of seeds."""
-    messages = []
-    for seed in range(first, first + CHUNK):
-        try:
-            simulate(seed)
-        except BrokenPromiseError as error:
-            messages.append(str(error))
-    return messages
 
 
 def test_no_seed_breaks_a_promise() -> None:
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        broken = [
-            each for chunk in pool.map(broken_seeds, range(0, SEEDS, CHUNK)) for each in chunk
-        ]
+    reports = list(simulate_many(0, SEEDS))
+    broken = [message for report in reports for message in report.broken]
     assert not broken, "\n".join(broken)
+    assert sum(report.worlds for report in reports) == SEEDS
 
 
 @pytest.mark.parametrize("seed", [3, 101, 202])

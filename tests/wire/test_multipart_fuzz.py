@@ -77,7 +77,7 @@ class CountingBuffer(bytearray):
     work = 0
 
     def find(self, *arguments: object) -> int:  # type: ignore[override]
-        found = super().find(*arguments)  # type: ignore[arg-type]
+        found: int = super().find(*arguments)
         start = arguments[1] if len(arguments) > 1 else 0
         end = arguments[2] if len(arguments) > 2 else len(self)
         assert isinstance(start, int)
