@@ -43,6 +43,8 @@ class ProgressSnapshot:
     """How long it goes on at the pace so far; None while that is not known."""
     paused_seconds: float
     """How long a pause that Google asked for still lasts."""
+    pause_reason: str
+    """Why: ``load quota`` or ``too fast``."""
 
     def days_text(self) -> str:
         """How far it is."""
@@ -58,7 +60,7 @@ class ProgressSnapshot:
         if self.retries:
             text += f", {self.retries:,} retried"
         if self.paused_seconds:
-            text += f", paused for {duration_text(self.paused_seconds)} more"
+            text += f", paused for {duration_text(self.paused_seconds)} more ({self.pause_reason})"
         return text
 
     def time_text(self, *, is_last: bool) -> str:

@@ -37,6 +37,7 @@ class Progress:
     _pages_known: int = 0
     _pages_answered: int = 0
     _paused_until: float = 0.0
+    _pause_reason: str = ""
     _jobs_failed: int = 0
     _last_failure: str = ""
     _notes: list[str] = attrs.field(factory=list)
@@ -59,6 +60,8 @@ class Progress:
                 self._last_failure = str(error)
             case QuotaPaused(key, seconds, error):
                 self._paused_until = trio.current_time() + seconds
+                is_load = isinstance(error, LoadQuotaExceededError)
+                self._pause_reason = "load quota" if is_load else "too fast"
                 self._notes.append(f"{key} pauses for {seconds:.3g} s: {error}")
             case QuotaApproaching(key, used, limit):
                 self._notes.append(
@@ -93,6 +96,7 @@ class Progress:
             elapsed_seconds=elapsed,
             seconds_left=seconds_left,
             paused_seconds=paused_seconds,
+            pause_reason=self._pause_reason,
         )
 
     def take_notes(self) -> list[str]:

@@ -8,7 +8,7 @@ import trio.testing
 
 from gsc_trio.cli.display import LineDisplay, duration_text
 from gsc_trio.cli.progress import Progress, keep_showing, show
-from gsc_trio.errors import BackendError, RateLimitExceededError
+from gsc_trio.errors import BackendError, LoadQuotaExceededError, RateLimitExceededError
 from gsc_trio.model import Day, Job, Page, Row
 from gsc_trio.telemetry.events import (
     DayCompleted,
@@ -85,7 +85,7 @@ async def test_a_pause_is_told_with_its_reason_and_counts_down(
     mock_clock.jump(3)
     snapshot = progress.snapshot()
     assert snapshot is not None
-    assert snapshot.counts_text().endswith("1 retried, paused for 0:00:05 more")
+    assert snapshot.counts_text().endswith("1 retried, paused for 0:00:05 more (too fast)")
     assert progress.take_notes() == [
         "user access-token pauses for 8 s: QPS quota exceeded. (403 quotaExceeded)"
     ]
@@ -139,3 +139,13 @@ async def test_plain_lines_are_seconds_apart(
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+async def test_a_pause_for_the_load_quota_says_so(mock_clock: trio.testing.MockClock) -> None:
+    progress = started(days=3)
+    error = LoadQuotaExceededError("load quota exceeded", status=403, reason="quotaExceeded")
+    progress.handle(QuotaPaused("user access-token", 900, error))
+    mock_clock.jump(60)
+    snapshot = progress.snapshot()
+    assert snapshot is not None
+    assert snapshot.counts_text().endswith("paused for 0:14:00 more (load quota)")

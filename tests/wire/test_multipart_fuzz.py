@@ -76,8 +76,8 @@ class CountingBuffer(bytearray):
 
     work = 0
 
-    def find(self, *arguments: object) -> int:  # type: ignore[override]
-        found: int = super().find(*arguments)
+    def find(self, *arguments: object) -> int:
+        found = super().find(*arguments)  # type: ignore[arg-type]
         start = arguments[1] if len(arguments) > 1 else 0
         end = arguments[2] if len(arguments) > 2 else len(self)
         assert isinstance(start, int)
