@@ -8,7 +8,8 @@ the end. There is no nursery, no channel and no second task here.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import attrs
@@ -45,6 +46,8 @@ class SequentialRun:
     halt_switch: HaltSwitch
     _queue: deque[Job] = attrs.field(init=False)
     _answered: dict[Job, Page] = attrs.field(factory=dict, init=False)
+    _in_flight: dict[Job, str] = attrs.field(factory=dict, init=False)
+    """Jobs that are out or answered, and not handed over yet; each with who fetches it."""
 
     async def run(self) -> None:
         """Work until the plan is done or the run is halted."""
@@ -54,6 +57,9 @@ class SequentialRun:
                 await self._fetch_everything()
         except StorageError as error:
             self.halt_switch.request(Halt(str(error), status="failed", error=error))
+        finally:
+            with self._grace(), suppress(StorageError):
+                await self._give_back(list(self._in_flight))
         if self.halt_switch.halt is not None:
             self.delivery.instruments.handle(HaltRequested(self.halt_switch.halt))
 
@@ -66,10 +72,12 @@ class SequentialRun:
             jobs = [job for job in next_jobs if job not in self._answered]
             with await client.limiter.acquire(client.user, site, len(jobs), at_least=1) as grant:
                 jobs = jobs[: grant.count]
+                await self._take(jobs)
                 failures = await self.fetcher.fetch(jobs, grant, self._receive)
             self.retry_policy.note_pages(len(jobs) - len(failures), grant)
             failures_in_a_row = failures_in_a_row + 1 if failures else 0
             if failures:
+                await self._give_back([failure.job for failure in failures])
                 verdict = self.retry_policy.judge(failures, grant, failures_in_a_row)
                 if isinstance(verdict, Halt):
                     self.halt_switch.request(verdict)
@@ -83,7 +91,25 @@ class SequentialRun:
             page = self._answered.pop(queue[0])
             halt = await self.delivery.deliver(page, InFlightChanges())
             queue.popleft()
+            del self._in_flight[page.job]
             if page.is_full:
                 queue.append(page.follow_up)
             if halt is not None:
                 switch.request(halt)
+
+    # The in-flight registry, so that a crash can be told as the concurrent path tells it.
+
+    async def _take(self, jobs: Iterable[Job]) -> None:
+        taken = dict.fromkeys(jobs, "sequential")
+        self._in_flight.update(taken)
+        await self.delivery.record_in_flight(InFlightChanges(taken=tuple(taken.items())))
+
+    async def _give_back(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            for job in jobs:
+                del self._in_flight[job]
+            await self.delivery.record_in_flight(InFlightChanges(returned=tuple(jobs)))
+
+    def _grace(self) -> trio.CancelScope:
+        began = min(self.halt_switch.requested_at, trio.current_time())
+        return trio.CancelScope(shield=True, deadline=began + self.settings.grace_seconds)

@@ -19,6 +19,7 @@ from gsc_trio.testing.faults import (
     HtmlPage,
     MissingPart,
     Refuse,
+    ShiftedRows,
     Stall,
     UnknownPart,
 )
@@ -36,7 +37,7 @@ FORBIDDEN = Refuse(403, "forbidden", "User does not have sufficient permission f
 
 PART_FAULTS = (
     BadJson(), MissingPart(), DoubledPart(), UnknownPart(), HtmlPage(), Refuse(500), Refuse(503),
-    TOO_FAST, Stall(3.0), Stall(200.0),
+    TOO_FAST, Stall(3.0), Stall(200.0), ShiftedRows(1),
 )  # fmt: skip
 RARE_PART_FAULTS = (TOO_FAST_429, LOAD_QUOTA, UNAUTHENTICATED, FORBIDDEN)
 REQUEST_FAULTS = (

@@ -18,6 +18,7 @@ from typing import Any
 import attrs
 
 SQLITE_OK = 0
+SQLITE_READONLY = 8
 SQLITE_FULL = 13
 SQLITE_CANTOPEN = 14
 SQLITE_IOERR_WRITE = 10 | (3 << 8)

@@ -27,6 +27,7 @@ from tests.store.recording_vfs import (
     SQLITE_IOERR_TRUNCATE,
     SQLITE_IOERR_WRITE,
     SQLITE_OK,
+    SQLITE_READONLY,
     Operation,
     RecordingVfs,
     find_library,
@@ -43,6 +44,7 @@ FAULTS = {
     "write": ("write", SQLITE_IOERR_WRITE, "the disk reports an error"),
     "sync": ("sync", SQLITE_IOERR_FSYNC, "the disk reports an error"),
     "truncate": ("truncate", SQLITE_IOERR_TRUNCATE, "the disk reports an error"),
+    "read-only": ("write", SQLITE_READONLY, "it can only be read"),
     "create": ("create", SQLITE_CANTOPEN, "cannot be opened"),
 }
 
@@ -196,7 +198,7 @@ async def assert_goes_on(
 
 @needs_a_shim
 @pytest.mark.parametrize("number", [0, 7, 24, 48])
-@pytest.mark.parametrize("name", ["full", "write", "sync"])
+@pytest.mark.parametrize("name", ["full", "write", "sync", "read-only"])
 @pytest.mark.parametrize("max_concurrency", [1, 3])
 async def test_a_run_halts_with_one_line_and_resumes_when_the_cause_is_gone(
     tmp_path: Path, vfs: RecordingVfs, max_concurrency: int, name: str, number: int
