@@ -223,12 +223,14 @@ async def test_fresh_data_is_replaced_by_final_data_and_not_the_other_way_round(
     assert comparable_dump(path) == comparable_dump(other)
 
 
+@pytest.mark.parametrize("halts", [False, True])
+@pytest.mark.parametrize("max_concurrency", [1, 3])
 async def test_the_in_flight_registry_is_empty_after_a_run_and_names_jobs_during_it(
-    tmp_path: Path,
+    tmp_path: Path, max_concurrency: int, halts: bool
 ) -> None:
     path = tmp_path / "run.db"
     in_flight: list[int] = []
-    chosen = Settings(api_root="http://fake.example", batch_size=4)
+    chosen = Settings(api_root="http://fake.example", batch_size=4, max_concurrency=max_concurrency)
 
     async def look(page: object) -> None:
         (coverage,) = await store.coverage()
@@ -240,11 +242,20 @@ async def test_the_in_flight_registry_is_empty_after_a_run_and_names_jobs_during
         open_search_console(chosen, transport=transport) as client,
         open_sqlite_store(path) as store,
     ):
-        await backfill(
-            client, QUERY, store, start=day(9), end=END, settings=chosen, on_page=look, today=TODAY
+        summary = await backfill(
+            client,
+            QUERY,
+            store,
+            start=day(9),
+            end=END,
+            settings=chosen,
+            on_page=look,
+            on_complete=lambda _: Halt("enough") if halts else None,
+            today=TODAY,
         )
         (coverage,) = await store.coverage()
-    assert coverage.in_flight == 0
+    assert summary.status == ("halted" if halts else "complete")
+    assert (coverage.in_flight, coverage.in_flight_since) == (0, None)
     assert max(in_flight) > 1
 
 

@@ -371,3 +371,14 @@ async def test_a_pause_does_not_grow_as_long_as_some_queries_get_through(
         refused.close()
         assert pause < 2.01
         assert limiter.pauses_in_a_row("me") == 1
+
+
+async def test_queries_that_are_given_up_may_arrive_four_seconds_later(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    limiter = RateLimiter(queries_per_minute=10)
+    with await limiter.acquire("me", SITE, 10) as grant:
+        grant.mark_sent(10)
+    late_arrival = trio.current_time() + 4
+    with await limiter.acquire("me", SITE, 10) as grant:
+        assert trio.current_time() - late_arrival >= 60
