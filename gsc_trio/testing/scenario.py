@@ -141,7 +141,7 @@ def draw_scenario(seed: int) -> Scenario:
         queries_per_minute=quota,
         retry_budget=chance.choice((3, 30, 100)),
         max_worker_crashes=chance.choice((0, 3)),
-        read_timeout_seconds=chance.choice((30.0, 120.0)),
+        read_timeout_seconds=chance.choice((1.0, 30.0, 120.0)),
         grace_seconds=chance.choice((0.0, 0.5, 4.0)),
     )
     wildness = chance.choice((0.0, 0.3, 1.0))

@@ -243,8 +243,8 @@ class World:
         content, switch, diary = self.scenario.content, HaltSwitch(), _Diary(self, record)
         settings = attrs.evolve(self.scenario.settings, access_token=f"secret-of-{process.name}")
         if not self.is_hard:
-            # What a stranger used up is missing for a minute yet, and refusals cost of it.
-            settings = attrs.evolve(settings, retry_budget=30)
+            # What a stranger used up is missing for a minute yet; and answers take their time.
+            settings = attrs.evolve(settings, retry_budget=30, read_timeout_seconds=120.0)
         store = SimulatedStore(
             self.disk, process, delay=self._store_delay, choose=self._store_fault
         )
