@@ -26,10 +26,10 @@ def test_no_seed_breaks_a_promise() -> None:
     assert sum(report.worlds for report in reports) == SEEDS
 
 
-@pytest.mark.parametrize("seed", [3, 101, 202])
+@pytest.mark.parametrize("seed", [2, 8, 202])
 def test_the_same_seed_gives_the_same_trace(seed: int) -> None:
     first, second = simulate(seed), simulate(seed)
-    assert len(first.trace) > 10
+    assert len(first.trace) > 20
     assert first.trace == second.trace
 
 
