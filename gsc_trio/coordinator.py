@@ -16,10 +16,12 @@ Theory of operation:
    The queue holds at most ``max_queue_size`` jobs and the registry at most ``in_flight_limit``,
    at every instant. When jobs go back to the front of a full queue, its tail goes back to the
    backlog (see `gsc_trio.job_queue`).
-3. No deadlock. Jobs are taken in the order of their numbers, and a job that goes back frees its
-   own place in the registry. So the next job in line is always in flight, or first in the queue
-   with a place free for it. Follow-up jobs are placed by this class, never by a worker, and the
-   backlog always has room (it is bounded by the plan: three pages a day at the most).
+   Batches are dealt like cards, every n-th job for one of n workers: what they answer side by
+   side is then close together in that order, and little has to wait.
+3. No deadlock. Whoever takes jobs takes the first in the queue too, and a job that goes back frees
+   its own place in the registry. So the next job in line is always in flight, or first in the
+   queue with a place free for it. Follow-up jobs are placed by this class, never by a worker, and
+   the backlog always has room (it is bounded by the plan: three pages a day at the most).
 4. Pages that wait weigh at most ``max_waiting_bytes`` in memory, and one page for each worker
    more. When the sink is what is slow, `submit_results` holds the worker back, so that it stops
    reading from its socket. When order is what keeps pages waiting, they go to a spill file: the
@@ -117,7 +119,7 @@ class Coordinator:
     def take_batch(
         self, worker: str, *, max_jobs: int | None = None
     ) -> Batch | Backpressure | Halted | NoMoreWork:
-        """The next jobs, or why there are none now.
+        """The next job and others behind it, in order, or why there are none now.
 
         Args:
             worker: who takes them; it is told in the in-flight registry.
@@ -130,7 +132,10 @@ class Coordinator:
         count = self._takeable(max_jobs or self._settings.batch_size)
         if count == 0:
             return Backpressure("max_in_flight")
-        entries = self._queue.popleft(count)
+        # Workers who answer one job after another, at about the same pace, bring pages in order if
+        # each has every n-th of the jobs that are next; what others hold of these is gone already.
+        next_jobs = count * self._settings.max_concurrency - self._unanswered_in_flight
+        entries = self._queue.take(count, among=next_jobs)
         jobs = [entry.job for entry in entries]
         self._in_flight.update(zip(jobs, entries, strict=True))
         self._taken.update(dict.fromkeys(jobs, worker))
@@ -226,11 +231,16 @@ class Coordinator:
 
     # When there is something to take.
 
+    @property
+    def _unanswered_in_flight(self) -> int:
+        """How many jobs are with the workers."""
+        return len(self._in_flight) - len(self._waiting)
+
     def _takeable(self, wanted: int) -> int:
         """How many jobs may be taken now.
 
-        No more than a worker's fair share of what is left, so that a few jobs are not fetched one
-        after another by one worker while the others have nothing to do.
+        No more than a worker's fair share of what is not answered yet, so that a few jobs are not
+        fetched one after another by one worker while the others have nothing to do.
 
         Less than that only if nothing else can move: a run that is held back by ``max_in_flight``
         would otherwise go on in batches of one, since each commit frees one place. Places become
@@ -238,7 +248,8 @@ class Coordinator:
         taking it helps.
         """
         limit = self._settings.in_flight_limit
-        share = math.ceil(self._queue.total / self._settings.max_concurrency)
+        unanswered = self._queue.total + self._unanswered_in_flight
+        share = math.ceil(unanswered / self._settings.max_concurrency)
         wanted = min(wanted, self._settings.batch_size, share, len(self._queue))
         room = limit - len(self._in_flight)
         if room >= min(wanted, limit):

@@ -66,9 +66,20 @@ class JobQueue:
             self._known.add(job)
             self._refill()
 
-    def popleft(self, count: int) -> list[QueuedJob]:
-        """Take the first jobs."""
-        taken = [self._queue.popleft() for _ in range(count)]
+    def take(self, count: int, *, among: int) -> list[QueuedJob]:
+        """Take the first job and every n-th behind it.
+
+        Args:
+            count: how many, at most as many as there are.
+            among: how many of the first jobs they are to be spread over, about.
+        """
+        queue = self._queue
+        step = max(1, min(round(among / count), len(queue) // count))
+        taken, left = [], []
+        for _ in range(count):
+            taken.append(queue.popleft())
+            left += [queue.popleft() for _ in range(step - 1)]
+        queue.extendleft(reversed(left))
         self._refill()
         return taken
 

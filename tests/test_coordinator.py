@@ -127,17 +127,54 @@ async def test_the_queue_is_drained_in_order_with_follow_ups_after_the_plan() ->
     assert sink.in_flight == set()
 
 
-async def test_a_batch_is_no_more_than_a_fair_share_of_what_is_left() -> None:
+async def test_a_batch_is_no_more_than_a_fair_share_of_what_is_not_answered() -> None:
     settings = Settings(max_concurrency=3, batch_size=50)
     async with open_coordinator(plan_of(20), ListSink(), settings=settings) as coordinator:
         sizes = []
         while isinstance(batch := coordinator.take_batch("worker"), Batch):
             sizes.append(len(batch.jobs))
-        assert sizes == [7, 5, 3, 2, 1, 1, 1]
+        assert sizes == [7, 7, 6]
         coordinator.halt(Halt("enough"))
     async with open_coordinator(plan_of(900), ListSink(), settings=settings) as coordinator:
         assert len(taken(coordinator.take_batch("worker"))) == 50
         coordinator.halt(Halt("enough"))
+
+
+async def test_batches_are_dealt_like_cards() -> None:
+    settings = Settings(max_concurrency=3, batch_size=4)
+    async with open_coordinator(plan_of(40), ListSink(), settings=settings) as coordinator:
+        batches = [taken(coordinator.take_batch("worker")) for _ in range(4)]
+        assert batches == [
+            tuple(Job(day(number)) for number in numbers)
+            for numbers in ([0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11], [12, 13, 14, 15])
+        ]
+        coordinator.requeue_batch(batches[1])
+        assert taken(coordinator.take_batch("worker")) == batches[1]
+        coordinator.halt(Halt("enough"))
+
+
+@pytest.mark.parametrize("max_concurrency", [2, 10, 25])
+@pytest.mark.parametrize("batch_size", [10, 50])
+async def test_workers_who_answer_at_the_same_pace_leave_little_waiting(
+    autojump_clock: trio.testing.MockClock, max_concurrency: int, batch_size: int
+) -> None:
+    settings = Settings(max_concurrency=max_concurrency, batch_size=batch_size)
+    async with open_coordinator(plan_of(480), ListSink(), settings=settings) as coordinator:
+
+        async def work(name: str) -> None:
+            while isinstance(batch := coordinator.take_batch(name), Batch):
+                for job in batch.jobs:
+                    await trio.sleep(1)
+                    await coordinator.submit_results(page_of(job, 1))
+
+        async with trio.open_nursery() as nursery:
+            for number in range(max_concurrency):
+                nursery.start_soon(work, f"worker-{number}")
+        await coordinator.finalize()
+        pages_waiting = (
+            coordinator.statistics().peak_waiting_bytes / page_of(plan_of(1)[0], 1).content_bytes
+        )
+    assert pages_waiting <= 3 * max_concurrency
 
 
 async def test_a_doubled_job_or_answer_counts_once() -> None:
