@@ -290,7 +290,8 @@ class Coordinator:
 
     async def _is_done(self) -> bool:
         await trio.lowlevel.checkpoint_if_cancelled()
-        return self._switch.hurried.is_set() or (self._no_more_pages and not self._waiting)
+        is_idle = not (self._waiting or self._taken or self._returned)
+        return self._switch.hurried.is_set() or (self._no_more_pages and is_idle)
 
     def _next_sequence(self) -> int | None:
         """Which page to hand over now, if any."""

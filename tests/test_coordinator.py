@@ -549,3 +549,5 @@ async def test_the_registry_is_written_down_while_no_page_is_there() -> None:
         await trio.testing.wait_all_tasks_blocked()
         assert sink.in_flight == {jobs[1]}
         coordinator.halt(Halt("enough"))
+    # What is given back by a halt is not in flight any more, though no page takes that along.
+    assert sink.in_flight == set()
