@@ -18,8 +18,9 @@ from stat import S_ISDIR, S_ISREG
 from gsc_trio.errors import StorageError, UsageError
 from gsc_trio.store.schema import APPLICATION_ID, MIGRATIONS, PAGE_SIZE_BYTES, migrate
 
-BUSY_TIMEOUT_SECONDS = 5.0
-"""How long a statement waits for another program's transaction before it gives up."""
+BUSY_TIMEOUT_SECONDS = 4.0
+"""How long a statement waits for another program's transaction before it gives up. Nothing can cut
+that short, so it is no longer than a halt may take."""
 
 CACHE_KIBIBYTES = 32 * 1024
 """Holds what a full page of rows changes, so that it is written once, at its commit."""
@@ -64,6 +65,12 @@ def check_database(path: Path, *, create: bool, read_only: bool) -> None:
     if exists:
         with _clear_errors(path):
             _look(path, read_only=read_only)
+
+
+def wait_for_others(connection: sqlite3.Connection, does_wait: bool) -> None:
+    """Whether statements wait for other programs' transactions, as they do at first, or give up."""
+    milliseconds = round(BUSY_TIMEOUT_SECONDS * 1_000) if does_wait else 0
+    connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
 
 
 @contextmanager

@@ -33,7 +33,12 @@ from gsc_trio.errors import StorageError
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
 from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, StoredDay
-from gsc_trio.store.connection import as_storage_error, check_database, open_connection
+from gsc_trio.store.connection import (
+    as_storage_error,
+    check_database,
+    open_connection,
+    wait_for_others,
+)
 from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.quota import read_grants, write_grants
 from gsc_trio.store.rows import delete_day, upsert_rows
@@ -108,6 +113,7 @@ class SqliteStore:
         self._identity = path.stat()
         self._connection = connection
         self._limiter = limiter
+        self._is_patient = True
 
     async def begin_run(
         self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
@@ -216,11 +222,22 @@ class SqliteStore:
                     result = work()
                 if action == "write":
                     self._check_file()
-                return result
             except (sqlite3.Error, ValueError, OverflowError) as error:
+                self._be_patient(False)
                 raise as_storage_error(error, self.path, action) from error
+            self._be_patient(True)
+            return result
 
         return await self._run_in_thread(in_thread)
+
+    def _be_patient(self, is_patient: bool) -> None:
+        """Wait for other programs' transactions, but not once more after having done so in vain.
+
+        A run that halts, since the database stays locked, winds up in some more transactions.
+        """
+        if self._is_patient is not is_patient:
+            self._is_patient = is_patient
+            wait_for_others(self._connection, is_patient)
 
     def _check_file(self) -> None:
         """Notice that the file was removed, moved or replaced: SQLite would go on writing to it.

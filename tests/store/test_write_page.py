@@ -302,6 +302,33 @@ async def test_a_database_locked_by_another_program_is_told(
     assert queries_of(reader) == ["a"]
 
 
+async def test_a_database_that_stays_locked_is_waited_for_once_and_again_when_it_was_free(
+    path: Path, query: SearchAnalyticsQuery, make_page: MakePage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that halts winds up in some more transactions, which must not take long each."""
+    monkeypatch.setattr("gsc_trio.store.connection.BUSY_TIMEOUT_SECONDS", 0.5)
+    page = make_page(1, rows=["a"])
+    async with open_sqlite_store(path) as store:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        seconds = []
+        for _ in range(8):
+            began = trio.current_time()
+            with pytest.raises(StorageError, match="another program keeps it locked"):
+                await store.write_page(query, page, NO_CHANGES)
+            seconds.append(trio.current_time() - began)
+        assert seconds[0] > 0.4
+        assert sum(seconds[1:]) < 0.4 * 7
+        other.execute("COMMIT")
+        await store.write_page(query, page, NO_CHANGES)
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.1, other.execute, ["COMMIT"])
+        release.start()
+        await store.write_page(query, page, NO_CHANGES)
+        release.join()
+        other.close()
+
+
 async def test_a_write_that_is_cancelled_halfway_is_finished(
     store: SqliteStore,
     query: SearchAnalyticsQuery,
