@@ -193,6 +193,10 @@ def _marks(connection: sqlite3.Connection) -> tuple[int, int, bool]:
 
 
 def _connect_to_read(path: Path) -> sqlite3.Connection:
+    if not os.access(path, os.W_OK) and not Path(f"{path}-wal").exists():
+        # SQLite would leave a log behind that nobody may write to, not even when this file may be
+        # written again. Without a log nobody is writing now.
+        return _connect(path, "immutable=1")
     # Where it may write, SQLite can tidy up the log after itself; the pragma forbids the rest.
     connection = _connect(path, "mode=rw")
     try:
