@@ -132,6 +132,13 @@ async def test_answered_pages_earn_retries_back() -> None:
     assert isinstance(bench.judge(TransportError("reset")), Halt)
 
 
+async def test_pages_of_a_good_hour_do_not_lengthen_the_outage_after_it() -> None:
+    bench = Bench(Settings(retry_budget=3, max_concurrency=1))
+    bench.policy.note_pages(1_000, bench.grant())
+    verdicts = [bench.judge(TransportError("reset")) for _ in range(4)]
+    assert [isinstance(verdict, Halt) for verdict in verdicts] == [False, False, False, True]
+
+
 @pytest.mark.parametrize("max_concurrency", [1, 10])
 async def test_only_pauses_in_a_row_without_any_answer_make_a_run_give_up(
     autojump_clock: trio.testing.MockClock, max_concurrency: int
