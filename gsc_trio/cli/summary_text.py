@@ -22,7 +22,7 @@ def summary_text(summary: RunSummary, request: BackfillRequest) -> str:
     else:
         lines += _counts(summary)
     lines.append(f"  database: {request.database}")
-    if not is_complete:
+    if not is_complete and request.database.exists():
         lines.append("  what was fetched is kept: the same command goes on from here")
     return "\n".join(lines)
 

@@ -161,6 +161,21 @@ def test_a_result_that_cannot_be_written_is_an_error() -> None:
     assert result.returncode != 0
 
 
+def test_a_database_that_is_removed_in_mid_run_is_not_said_to_be_kept(
+    serve: Serve, slow_fake: FakeSearchConsole
+) -> None:
+    process = subprocess.Popen(
+        backfill(serve(slow_fake), "--no-progress"), stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        wait_until(lambda: len(slow_fake.calls) > 8)
+        Path("gsc.db").unlink()
+        stdout, _ = process.communicate(timeout=HALT_SECONDS)
+    assert process.returncode == 1
+    assert "gsc.db was removed or replaced while it was in use" in stdout
+    assert "what was fetched is kept" not in stdout
+
+
 def limit_file_size(size: int) -> Callable[[], Any]:
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
