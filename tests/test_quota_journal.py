@@ -24,6 +24,7 @@ from gsc_trio.quota_window import CLOCK_DRIFT
 from gsc_trio.rate_limiter import Limited, RateLimiter
 from gsc_trio.store.base import GrantKey, NoStore, RecordedGrant
 from gsc_trio.store.sqlite import open_sqlite_store
+from gsc_trio.telemetry.events import Event, WorkerCrashed
 from gsc_trio.testing import (
     FakeSearchConsole,
     Latency,
@@ -179,6 +180,40 @@ async def test_nothing_is_sent_before_it_is_recorded(
         async with journal.recorded(grant, 1):
             pytest.fail("it was sent")
     assert available(process) == LIMIT
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 3])
+async def test_a_journal_that_cannot_be_written_fails_the_run_and_crashes_nobody(
+    max_concurrency: int,
+) -> None:
+    class Broken(Journals):
+        async def record_grants(self, *_: Any, **__: Any) -> None:
+            raise StorageError("the disk is full")
+
+    crashes = []
+
+    class Watch:
+        def handle(self, event: Event) -> None:
+            if isinstance(event, WorkerCrashed):
+                crashes.append(event)
+
+    fake = FakeSearchConsole([SimulatedProperty(SITE)], latency=Latency(scale=0))
+    settings = Settings(api_root="http://fake.example", max_concurrency=max_concurrency)
+    async with (
+        open_streaming_transport(fake) as transport,
+        open_search_console(settings, transport=transport) as client,
+    ):
+        summary = await backfill(
+            client,
+            SearchAnalyticsQuery(SITE),
+            Broken(),
+            start=dt.date(2026, 6, 1),
+            end=dt.date(2026, 6, 9),
+            today=dt.date(2026, 6, 20),
+            instruments=[Watch()],
+        )
+    assert (summary.status, summary.reason) == ("failed", "the disk is full")
+    assert (fake.calls, crashes) == ([], [])
 
 
 async def test_a_limiter_does_not_count_its_own_grants_twice(

@@ -73,7 +73,8 @@ def soak_multipart(inputs: int, tell: Callable[[str], None]) -> Iterator[Result]
         click.echo(error.message, err=True)
         yield Result(what, error.message.splitlines()[0], 1)
     else:
-        yield Result(what, f"{report.inputs:,} inputs by {report.engine} ({report.coverage})", 0)
+        coverage = f" ({report.coverage})" if report.coverage else ""
+        yield Result(what, f"{report.inputs:,} inputs by {report.engine}{coverage}", 0)
 
 
 def soak_shared_quota(queries_per_minute: int, tell: Callable[[str], None]) -> Iterator[Result]:
