@@ -42,6 +42,8 @@ class LifeRecord:
     summary: RunSummary | None = None
     """How it ended; None if it was killed."""
     interrupted_at: float | None = None
+    is_hurried: bool = False
+    """Whether it was interrupted twice."""
     ended_at: float | None = None
 
 
@@ -92,6 +94,7 @@ class Promises:
         self._check_fetched_once(record)
         self._check_start(record)
         self._check_halt(record)
+        self._check_registry(record)
         self._check_secret(record)
 
     def check_quota(self) -> None:
@@ -186,6 +189,19 @@ class Promises:
         if record.interrupted_at is not None and record.ended_at is not None:
             seconds = record.ended_at - record.interrupted_at
             _check(seconds <= HALT_SECONDS, f"{record.name} took {seconds:.1f} s to halt")
+
+    def _check_registry(self, record: LifeRecord) -> None:
+        """Who ended in good order, and had the time to say so, has nothing in flight (4)."""
+        scenario = self.scenario
+        has_time = scenario.settings.grace_seconds > 0 and scenario.max_store_delay == 0
+        if (
+            record.summary
+            and has_time
+            and not scenario.store_fault_chance
+            and not record.is_hurried
+        ):
+            left = self.disk.connection.execute("SELECT data_date FROM in_flight").fetchall()
+            _check(not left, f"{record.name} ended with {len(left)} jobs in flight")
 
     def _check_secret(self, record: LifeRecord) -> None:
         """An access token is nowhere (6)."""

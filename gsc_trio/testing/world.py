@@ -282,6 +282,7 @@ class World:
             switch.request(Halt("interrupted by SIGINT", status="interrupted"))
             if life.hurries:
                 await trio.sleep(0.1)
+                record.is_hurried = True
                 switch.hurry()
 
     async def _strange(self) -> None:
