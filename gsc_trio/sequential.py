@@ -59,6 +59,7 @@ class SequentialRun:
             self.halt_switch.request(Halt(str(error), status="failed", error=error))
         finally:
             with self._grace(), suppress(StorageError):
+                await self._hand_over_the_rest()
                 await self._give_back(list(self._in_flight))
         if self.halt_switch.halt is not None:
             self.delivery.instruments.handle(HaltRequested(self.halt_switch.halt))
@@ -96,6 +97,16 @@ class SequentialRun:
                 queue.append(page.follow_up)
             if halt is not None:
                 switch.request(halt)
+
+    async def _hand_over_the_rest(self) -> None:
+        """After a halt: what was answered is paid for, though an earlier page is missing."""
+        halt, hurried = self.halt_switch.halt, self.halt_switch.hurried
+        if halt is None or isinstance(halt.error, StorageError):
+            return
+        for job in [each for each in self._queue if each in self._answered]:
+            if not hurried.is_set():
+                await self.delivery.deliver(self._answered.pop(job), InFlightChanges())
+                del self._in_flight[job]
 
     # The in-flight registry, so that a crash can be told as the concurrent path tells it.
 

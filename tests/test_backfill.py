@@ -185,6 +185,18 @@ def test_a_halted_run_goes_on_where_it_stopped_and_fetches_nothing_twice(
         assert run_in_virtual_time(run, path, None).requests == 0
 
 
+async def test_a_sequential_run_that_halts_keeps_all_that_was_answered(tmp_path: Path) -> None:
+    summary = await run_into(
+        tmp_path / "run.db",
+        FakeSearchConsole([PROPERTY], part_order="reversed"),
+        days=4,
+        on_complete=lambda _: Halt("enough"),
+        max_concurrency=1,
+        batch_size=4,
+    )
+    assert (summary.status, summary.pages) == ("halted", 4)
+
+
 async def test_a_second_backfill_fetches_only_what_is_missing(tmp_path: Path) -> None:
     path, fake = tmp_path / "run.db", FakeSearchConsole([PROPERTY])
     first = await run_into(path, fake, days=4)

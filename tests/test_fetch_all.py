@@ -347,6 +347,28 @@ async def test_a_verdict_of_on_complete_halts_with_its_reason(
 
 
 @pytest.mark.parametrize("max_concurrency", [1, 4])
+async def test_what_was_answered_out_of_turn_is_handed_over_after_a_halt(
+    max_concurrency: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    late = Fault(Stall(60), data_date=day(0))
+    fake = FakeSearchConsole([simulated_property()], faults=[late], part_order="reversed")
+    switch = HaltSwitch()
+
+    async def interrupt() -> None:
+        await trio.sleep(20)
+        switch.request(Halt("interrupted by SIGINT", status="interrupted"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(interrupt)
+        run = await run_against(
+            fake, days=4, max_concurrency=max_concurrency, batch_size=4, halt_switch=switch
+        )
+    assert run.status == "interrupted"
+    assert trio.current_time() == 20
+    assert [page.job.data_date for page in run.pages][-2:] == [day(2), day(3)]
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 4])
 async def test_empty_days_in_a_row_end_the_run_at_the_old_end_of_history(
     max_concurrency: int, autojump_clock: trio.testing.MockClock
 ) -> None:
