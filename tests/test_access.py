@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from gsc_trio.access import TokenSource
+from gsc_trio.access import AccessTokens, TokenSource
 from gsc_trio.backfill import fetch_all
 from gsc_trio.client import open_search_console
 from gsc_trio.config import Settings
@@ -124,3 +124,7 @@ async def test_a_source_that_fails_ends_the_run_with_its_own_words(
     summary = await run(fake_search_console(), source, Settings())
     assert summary.status == "failed"
     assert "the refresh token was revoked: sign in again" in summary.reason
+
+
+def test_a_token_is_not_shown() -> None:
+    assert "s3cret" not in repr(AccessTokens("s3cret"))

@@ -245,8 +245,8 @@ def test_an_access_token_that_no_header_can_carry_is_refused_and_not_shown(token
 
 def test_secrets_are_never_shown(settings_file: Path) -> None:
     assert "s3cret" not in repr(Settings(access_token="s3cret"))
-    settings_file.write_text("access_token = 12345\n")
-    assert "12345" not in usage_error(config_file=settings_file)
+    settings_file.write_text("access_token = 987\n")
+    assert "987" not in usage_error(config_file=settings_file)
     with pytest.raises(UsageError) as raised:
         Settings(api_root="https://user:s3cret@example.com")
     assert "s3cret" not in str(raised.value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,6 +144,38 @@ async def test_waiters_get_it_one_at_a_time(path: Path) -> None:
             for _ in range(10):
                 nursery.start_soon(hold)
     assert not lock_file(path).exists()
+
+
+async def test_who_waited_keeps_others_out_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one who had the lock removes the file: a lock on what was removed keeps nobody out."""
+    has_opened, flock = threading.Event(), fcntl.flock
+
+    def flock_and_tell(descriptor: int, operation: int) -> None:
+        if not operation & fcntl.LOCK_NB:
+            has_opened.set()
+        flock(descriptor, operation)
+
+    async def hold() -> None:
+        second = await wait_for_database(path)
+        with pytest.raises(DatabaseInUseError):
+            lock_database(path)
+        second.release()
+
+    monkeypatch.setattr("gsc_trio.store.lock.fcntl.flock", flock_and_tell)
+    first = lock_database(path)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hold)
+            await trio.to_thread.run_sync(has_opened.wait)
+            first.release()
+
+
+def test_a_shorter_name_replaces_a_longer_one_of_a_dead_process(path: Path) -> None:
+    lock_file(path).write_text("x" * 4_000)
+    lock = lock_database(path)
+    with pytest.raises(DatabaseInUseError, match=f"in use by process {os.getpid()} on "):
+        lock_database(path)
+    lock.release()
 
 
 def test_a_lock_file_without_a_name_in_it_still_keeps_others_out(path: Path) -> None:
