@@ -162,12 +162,13 @@ async def test_saturated_it_uses_at_least_97_percent_of_the_quota(
                 await trio.sleep(0.35)
                 grant.settle(grant.count)
 
-    with trio.move_on_after(600):
+    # Permits come in bursts, so that in ten minutes a window of 66 s would be as good as one of 60.
+    with trio.move_on_after(40 * 60):
         async with trio.open_nursery() as nursery:
             for _ in range(workers):
                 nursery.start_soon(work)
     assert server.peak <= 1_200
-    assert server.total >= 0.97 * 1_200 * 10
+    assert server.total >= 0.97 * 1_200 * 40
 
 
 async def test_waiters_are_served_in_the_order_of_arrival_and_small_ones_do_not_overtake(

@@ -13,8 +13,10 @@ import pytest
 import trio
 import trio.testing
 
+from gsc_trio.config import Settings
 from gsc_trio.errors import StorageError
 from gsc_trio.model import InFlightChanges, Page, Row, SearchAnalyticsQuery
+from gsc_trio.store.connection import BUSY_TIMEOUT_SECONDS
 from gsc_trio.store.dump import comparable_dump
 from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 
@@ -300,6 +302,10 @@ async def test_a_database_locked_by_another_program_is_told(
     reader.execute("COMMIT")
     await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
     assert queries_of(reader) == ["a"]
+
+
+def test_a_locked_database_is_not_waited_for_longer_than_a_halt_may_take() -> None:
+    assert Settings().grace_seconds >= BUSY_TIMEOUT_SECONDS
 
 
 async def test_a_database_that_stays_locked_is_waited_for_once_and_again_when_it_was_free(
