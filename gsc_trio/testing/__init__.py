@@ -14,11 +14,25 @@ On a socket::
     async with serve_fake_search_console(fake) as api_root:
         settings = Settings(api_root=api_root)
 
+From a cassette, without the work of making rows and compressing them::
+
+    write_cassette(record_simulated(simulated, start=start, end=end), "150-days.cassette")
+    fake = FakeSearchConsole(recorded_properties(read_cassette("150-days.cassette")))
+
 A whole world with faults and crashes, from a seed (``python -m gsc_trio.testing --seed 7``)::
 
     report = simulate(seed=7)
 """
 
+from gsc_trio.testing.cassette import (
+    Cassette,
+    RecordedAnswer,
+    RecordedRequest,
+    make_cassette,
+    read_cassette,
+    record_simulated,
+    write_cassette,
+)
 from gsc_trio.testing.faults import (
     BadGzip,
     BadJson,
@@ -38,7 +52,9 @@ from gsc_trio.testing.promises import BrokenPromiseError
 from gsc_trio.testing.property import SimulatedProperty
 from gsc_trio.testing.proxy import open_faulty_proxy
 from gsc_trio.testing.quota import Quota
-from gsc_trio.testing.search_console import ConnectionCutError, FakeSearchConsole, SeenCall
+from gsc_trio.testing.replay import RecordedProperty, recorded_properties
+from gsc_trio.testing.response import ConnectionCutError
+from gsc_trio.testing.search_console import FakeSearchConsole, SeenCall
 from gsc_trio.testing.serving import serve_fake_search_console
 from gsc_trio.testing.transport import open_streaming_transport
 from gsc_trio.testing.virtual_time import SpillInMemory, run_in_virtual_time
@@ -48,6 +64,7 @@ __all__ = [
     "BadGzip",
     "BadJson",
     "BrokenPromiseError",
+    "Cassette",
     "ConnectionCutError",
     "CutOff",
     "DoubledPart",
@@ -58,6 +75,9 @@ __all__ = [
     "Latency",
     "MissingPart",
     "Quota",
+    "RecordedAnswer",
+    "RecordedProperty",
+    "RecordedRequest",
     "Refuse",
     "Reset",
     "SeenCall",
@@ -69,9 +89,14 @@ __all__ = [
     "Truncate",
     "UnknownPart",
     "WorldReport",
+    "make_cassette",
     "open_faulty_proxy",
     "open_streaming_transport",
+    "read_cassette",
+    "record_simulated",
+    "recorded_properties",
     "run_in_virtual_time",
     "serve_fake_search_console",
     "simulate",
+    "write_cassette",
 ]

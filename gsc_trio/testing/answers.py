@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import lru_cache
 
 import attrs
 import msgspec
@@ -16,6 +17,7 @@ from gsc_trio.model import (
     SEARCH_TYPES_WITHOUT_POSITION,
 )
 from gsc_trio.testing.property import SimulatedProperty
+from gsc_trio.testing.spliced_gzip import DeflatedPiece, deflate
 
 
 @attrs.frozen
@@ -23,11 +25,22 @@ class Answer:
     """An HTTP answer, of its own or as a part."""
 
     status: int
-    content: bytes
+    body: bytes | DeflatedPiece
+    """As it is, or compressed ahead of time."""
     rows: int = 0
     """How many rows are in it."""
     headers: Mapping[str, str] = attrs.field(factory=dict)
     content_type: str = "application/json; charset=UTF-8"
+
+    @property
+    def content(self) -> bytes:
+        """The body as it is."""
+        return self.body if isinstance(self.body, bytes) else self.body.content()
+
+    @property
+    def length(self) -> int:
+        """How long the body is, in bytes."""
+        return len(self.body) if isinstance(self.body, bytes) else self.body.length
 
 
 class QueryRequest(msgspec.Struct, rename="camel"):
@@ -145,6 +158,18 @@ def answer_query(
     by_page = "byPage" if "page" in request.dimensions else "byProperty"
     content = head + f'"responseAggregationType":"{by_page}"}}'.encode()
     return Answer(200, content, rows=len(rows))
+
+
+def pretty_printed(answer: Answer) -> Answer:
+    """The answer as Google gives it to those who do not ask for ``prettyPrint=false``."""
+    if isinstance(answer.body, bytes):
+        return attrs.evolve(answer, body=msgspec.json.format(answer.body, indent=2))
+    return attrs.evolve(answer, body=_pretty_printed_piece(answer.body))
+
+
+@lru_cache(maxsize=1_024)
+def _pretty_printed_piece(piece: DeflatedPiece) -> DeflatedPiece:
+    return deflate(msgspec.json.format(piece.content(), indent=2))
 
 
 def _new_row(number: int, dimensions: tuple[str, ...]) -> bytes:

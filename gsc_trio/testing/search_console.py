@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import email
 import random
-import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
 from email.message import Message
@@ -41,17 +40,15 @@ from gsc_trio.testing.faults import (
 from gsc_trio.testing.latency import Latency
 from gsc_trio.testing.property import SimulatedProperty
 from gsc_trio.testing.quota import Quota
+from gsc_trio.testing.replay import RecordedProperty
+from gsc_trio.testing.response import ConnectionCutError, Response, Send
+from gsc_trio.testing.spliced_gzip import DeflatedPiece
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _BOUNDARY = "batch_fake-search-console"
 _BATCH_PATHS = ("/batch", "/batch/webmasters/v3", "/batch/searchconsole/v1")
-
-
-class ConnectionCutError(Exception):
-    """The fake breaks off an answer on purpose; whoever serves it closes the connection."""
 
 
 @attrs.frozen
@@ -83,12 +80,23 @@ class _Call:
     content_id: str = ""
 
 
+@attrs.frozen
+class _Reply:
+    """The answer to a call."""
+
+    answer: Answer
+    fault: Action | None
+    """What is to go wrong with it."""
+    ready_at: float
+    """When the work on it was done."""
+
+
 @attrs.define(eq=False)
 class FakeSearchConsole:
     """An ASGI app.
 
     Args:
-        properties: what the user may see.
+        properties: what the user may see: simulated, or from a cassette.
         quota: the limits, and what was counted against them.
         latency: how long answers take.
         faults: what goes wrong.
@@ -98,7 +106,7 @@ class FakeSearchConsole:
         line_break: between the lines of a batch's answer: CRLF or LF.
     """
 
-    properties: Iterable[SimulatedProperty]
+    properties: Iterable[SimulatedProperty | RecordedProperty]
     quota: Quota = attrs.field(factory=Quota)
     latency: Latency = attrs.field(factory=lambda: Latency(scale=0))
     faults: Iterable[Fault] = ()
@@ -109,7 +117,7 @@ class FakeSearchConsole:
     calls: list[SeenCall] = attrs.field(factory=list, init=False)
     """Every query that was asked, in the order in which they were decided."""
     http_requests: int = attrs.field(default=0, init=False)
-    _by_site: dict[str, SimulatedProperty] = attrs.field(init=False)
+    _by_site: dict[str, SimulatedProperty | RecordedProperty] = attrs.field(init=False)
     _script: FaultScript = attrs.field(init=False)
     _batches: int = attrs.field(default=0, init=False)
 
@@ -129,7 +137,7 @@ class FakeSearchConsole:
         call = _Call(scope["method"], target, await _body_of(receive))
         self.http_requests += 1
         fault = self._script.for_request()
-        response = _Response(
+        response = Response(
             send,
             accepts_gzip="gzip" in headers.get("accept-encoding", ""),
             is_damaged=isinstance(fault, BadGzip),
@@ -143,17 +151,17 @@ class FakeSearchConsole:
                 call, headers, user, response, cut_off=isinstance(fault, CutOff), stall=stall
             )
         else:
-            answer, part_fault = await self._answer(call, user, stall=stall)
-            if CutOff() in {fault, part_fault}:
-                await response.send_half(answer)
-            await response.send_whole(answer)
+            reply = await self._answer(call, user, stall=stall)
+            if CutOff() in {fault, reply.fault}:
+                await response.send_half(reply.answer)
+            await response.send_whole(reply.answer)
 
     async def _answer_batch(
         self,
         call: _Call,
         headers: dict[str, str],
         user: str,
-        response: _Response,
+        response: Response,
         *,
         cut_off: bool,
         stall: float,
@@ -168,7 +176,7 @@ class FakeSearchConsole:
         sent = 0
         async with aclosing(answered):
             async for part in answered:
-                await response.send(part)
+                await response.send(*part)
                 sent += 1
                 if cut_off and sent >= max(1, len(calls) // 2):
                     raise ConnectionCutError
@@ -176,32 +184,37 @@ class FakeSearchConsole:
 
     async def _answered(
         self, calls: list[_Call], user: str, batch: int, stall: float
-    ) -> AsyncGenerator[bytes, None]:
-        """The parts of a batch's answer, each when it is ready."""
+    ) -> AsyncGenerator[list[bytes | DeflatedPiece], None]:
+        """The parts of a batch's answer, each when it is ready.
+
+        Parts are worked on while those before them are sent: a slow reader delays the sending,
+        not the work.
+        """
         within_quota = {call.content_id: self._admit(call, user) for call in calls}
         await trio.sleep(stall)
         if self.part_order == "reversed":
             calls.reverse()
         elif self.part_order == "shuffled":
             calls = random.Random(batch).sample(calls, len(calls))
-        began = trio.current_time()
+        began = ready_at = trio.current_time()
         for call in calls:
-            answer, fault = await self._answer(
+            reply = await self._answer(
                 call,
                 user,
                 batch=batch,
                 is_within=within_quota[call.content_id],
-                since=began if self.latency.parallel_parts else trio.current_time(),
+                since=began if self.latency.parallel_parts else ready_at,
             )
-            if isinstance(fault, CutOff):
+            ready_at = reply.ready_at
+            if isinstance(reply.fault, CutOff):
                 raise ConnectionCutError
-            if not isinstance(fault, MissingPart):
-                stranger = "-stranger" if isinstance(fault, UnknownPart) else ""
-                part = self._part(call.content_id + stranger, answer)
-                yield part * 2 if isinstance(fault, DoubledPart) else part
+            if not isinstance(reply.fault, MissingPart):
+                stranger = "-stranger" if isinstance(reply.fault, UnknownPart) else ""
+                part = self._part(call.content_id + stranger, reply.answer)
+                yield part * 2 if isinstance(reply.fault, DoubledPart) else part
 
-    def _part(self, content_id: str, answer: Answer) -> bytes:
-        lines = [
+    def _part(self, content_id: str, answer: Answer) -> list[bytes | DeflatedPiece]:
+        head = [
             b"--" + _BOUNDARY.encode(),
             b"Content-Type: application/http",
             f"Content-ID: <response-{content_id}>".encode(),
@@ -209,12 +222,11 @@ class FakeSearchConsole:
             f"HTTP/1.1 {answer.status} {'OK' if answer.status == 200 else ''}".encode(),
             f"Content-Type: {answer.content_type}".encode(),
             *(f"{name}: {value}".encode() for name, value in answer.headers.items()),
-            f"Content-Length: {len(answer.content)}".encode(),
+            f"Content-Length: {answer.length}".encode(),
             b"",
-            answer.content,
             b"",
         ]
-        return self.line_break.join(lines)
+        return [self.line_break.join(head), answer.body, self.line_break]
 
     def _admit(self, call: _Call, user: str) -> bool:
         """Count a query against the quota when it arrives."""
@@ -230,24 +242,25 @@ class FakeSearchConsole:
         is_within: bool | None = None,
         since: float | None = None,
         stall: float = 0.0,
-    ) -> tuple[Answer, Action | None]:
-        """Answer one call after its latency, and write it down; also what is to go wrong."""
+    ) -> _Reply:
+        """Answer one call after its latency, counted from ``since``, and write it down."""
         since = trio.current_time() if since is None else since
         site_url = _site_of(call)
         if site_url is None:
-            return self._answer_other(call, user), None
+            return _Reply(self._answer_other(call, user), None, since)
         is_within = self._admit(call, user) if is_within is None else is_within
         request = answers.parse_query(call.content)
         if isinstance(request, Answer):
-            return request, None
+            return _Reply(request, None, since)
         answer, fault = self._decide(request, site_url, user, is_within=is_within)
         if answer.status == HTTPStatus.OK and "prettyPrint=false" not in call.path:
-            answer = attrs.evolve(answer, content=msgspec.json.format(answer.content, indent=2))
+            answer = answers.pretty_printed(answer)
         if isinstance(fault, BadJson):
-            answer = attrs.evolve(answer, content=answer.content[: len(answer.content) // 2])
+            answer = attrs.evolve(answer, body=answer.content[: answer.length // 2])
         if isinstance(fault, Stall):
             stall += fault.seconds
-        await trio.sleep_until(since + self.latency.seconds(answer.rows) + stall)
+        ready_at = since + self.latency.seconds(answer.rows) + stall
+        await trio.sleep_until(ready_at)
         self.calls.append(
             SeenCall(
                 time=trio.current_time(),
@@ -260,7 +273,7 @@ class FakeSearchConsole:
                 batch=batch,
             )
         )
-        return answer, fault
+        return _Reply(answer, fault, ready_at)
 
     def _decide(
         self, request: QueryRequest, site_url: str, user: str, *, is_within: bool
@@ -274,9 +287,11 @@ class FakeSearchConsole:
         fault = self._script.for_call(request.start_date, request.start_row)
         if isinstance(fault, Refuse | HtmlPage):
             return _faulty(fault), fault
-        simulated = self._by_site[site_url]
+        held = self._by_site[site_url]
+        if isinstance(held, RecordedProperty):
+            return held.answer(request), fault
         new_rows = fault.rows if isinstance(fault, ShiftedRows) else 0
-        return answers.answer_query(simulated, request, self.last_final_day, new_rows), fault
+        return answers.answer_query(held, request, self.last_final_day, new_rows), fault
 
     def _answer_other(self, call: _Call, user: str) -> Answer:
         if not self._knows(user):
@@ -293,43 +308,6 @@ class FakeSearchConsole:
             {"siteUrl": site_url, "permissionLevel": "siteOwner"} for site_url in self._by_site
         ]
         return Answer(200, msgspec.json.encode({"siteEntry": entries} if entries else {}))
-
-
-@attrs.define(eq=False)
-class _Response:
-    """Sends an answer, compressed if the client takes it, each piece at once."""
-
-    send_message: Send
-    accepts_gzip: bool
-    is_damaged: bool = False
-    _compressor: Any = None
-
-    async def start(self, status: int, headers: dict[str, str]) -> None:
-        if self.accepts_gzip:
-            headers = {**headers, "content-encoding": "gzip"}
-            self._compressor = zlib.compressobj(1, zlib.DEFLATED, 31)
-        pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await self.send_message({"type": "http.response.start", "status": status, "headers": pairs})
-
-    async def send(self, content: bytes, *, is_last: bool = False) -> None:
-        if self._compressor is not None:
-            flush = zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH
-            content = self._compressor.compress(content) + self._compressor.flush(flush)
-            if self.is_damaged:
-                content = content[:10] + bytes(byte ^ 0x55 for byte in content[10:])
-        await self.send_message(
-            {"type": "http.response.body", "body": content, "more_body": not is_last}
-        )
-
-    async def send_whole(self, answer: Answer) -> None:
-        await self.start(answer.status, {"content-type": answer.content_type, **answer.headers})
-        await self.send(answer.content, is_last=True)
-
-    async def send_half(self, answer: Answer) -> None:
-        """Send the first half and break off."""
-        await self.start(answer.status, {"content-type": answer.content_type})
-        await self.send(answer.content[: len(answer.content) // 2])
-        raise ConnectionCutError
 
 
 def _faulty(fault: Refuse | HtmlPage) -> Answer:
