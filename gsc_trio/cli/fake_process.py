@@ -30,7 +30,10 @@ async def open_fake_process(options: FakeServerOptions) -> AsyncIterator[str]:
     """
     command = [sys.executable, "-P", "-m", "gsc_trio.cli", "fake-server", "--until-stdin-closes"]
     for name, value in attrs.asdict(options).items():
-        command += [setting_flag(name), str(value)]
+        if value is True:
+            command += [setting_flag(name)]
+        elif value is not None and value is not False:
+            command += [setting_flag(name), str(value)]
     async with trio.open_nursery() as nursery:
         process: trio.Process = await nursery.start(
             partial(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 import attrs
 import click
@@ -16,12 +19,17 @@ from gsc_trio.dates import last_final_day, oldest_day, pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.testing import (
+    Cassette,
     FakeSearchConsole,
     Latency,
     Quota,
+    RecordedProperty,
     SimulatedProperty,
+    read_cassette,
+    recorded_properties,
     serve_fake_search_console,
 )
+from gsc_trio.testing.latency import SECONDS_PER_CALL, SECONDS_PER_ROW
 
 HELP = """Serve a fake Search Console on this machine, until Ctrl-C.
 
@@ -29,12 +37,16 @@ It answers as Google does (queries, batches, the list of sites, quota, errors), 
 that follows from the seed alone: the same day has the same rows in every run. Any access token
 will do, and none as well. Its address is the first line on stdout.
 
+With --cassette it replays recorded answers instead, and refuses what was not recorded; the options
+on sites and rows do not count then.
+
 \b
 Examples:
   gsc-trio fake-server
   gsc-trio backfill sc-domain:example.com --days 30 --db try.db --api-root http://127.0.0.1:8765
   gsc-trio fake-server --port 0 --latency-scale 0 --queries-per-minute 60
   gsc-trio fake-server --site https://shop.example/ --rows-per-day 20000 --seed 7
+  gsc-trio fake-server --cassette 150-days.cassette --latency-jitter 0 --parallel-parts
 """
 
 
@@ -51,6 +63,11 @@ class FakeServerOptions:
     latency_scale: float
     queries_per_minute: int
     seed: int
+    latency_jitter: float = 0.3
+    seconds_per_call: float = SECONDS_PER_CALL
+    seconds_per_row: float = SECONDS_PER_ROW
+    parallel_parts: bool = False
+    cassette: Path | None = None
 
     def simulated_property(self) -> SimulatedProperty:
         """The property that it serves; the same options give the same rows in every process."""
@@ -64,12 +81,24 @@ class FakeServerOptions:
             rows_by_day={day: self.rows_on_the_first for day in days if day.day == 1},
         )
 
-    def fake_search_console(self) -> FakeSearchConsole:
+    def fake_search_console(
+        self, properties: Sequence[SimulatedProperty | RecordedProperty]
+    ) -> FakeSearchConsole:
         """The app."""
         return FakeSearchConsole(
-            [self.simulated_property()],
-            quota=Quota(queries_per_minute=self.queries_per_minute),
-            latency=Latency(scale=self.latency_scale, jitter=0.3, seed=self.seed),
+            properties,
+            quota=Quota(
+                queries_per_minute=self.queries_per_minute,
+                project_queries_per_minute=max(40_000, self.queries_per_minute),
+            ),
+            latency=Latency(
+                seconds_per_call=self.seconds_per_call,
+                seconds_per_row=self.seconds_per_row,
+                scale=self.latency_scale,
+                jitter=self.latency_jitter,
+                parallel_parts=self.parallel_parts,
+                seed=self.seed,
+            ),
             last_final_day=last_final_day(pacific_today()),
         )
 
@@ -116,6 +145,41 @@ class FakeServerOptions:
     help="1 is as slow as Google (0.35 s a query, and more for many rows); 0 answers at once.",
 )
 @click.option(
+    "--latency-jitter",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    metavar="X",
+    help="By what share of itself each latency varies, up or down.",
+)
+@click.option(
+    "--seconds-per-call",
+    type=click.FloatRange(0, 3_600),
+    default=SECONDS_PER_CALL,
+    show_default=True,
+    metavar="SECONDS",
+    help="What a query takes, before --latency-scale.",
+)
+@click.option(
+    "--seconds-per-row",
+    type=click.FloatRange(0, 1),
+    default=SECONDS_PER_ROW,
+    show_default=True,
+    metavar="SECONDS",
+    help="What each row in its answer adds.",
+)
+@click.option(
+    "--parallel-parts",
+    is_flag=True,
+    help="Work on all queries of a batch at once, rather than one after another.",
+)
+@click.option(
+    "--cassette",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Replay the answers of a cassette.",
+)
+@click.option(
     "--queries-per-minute",
     type=click.IntRange(1, 1_000_000),
     default=1_200,
@@ -136,18 +200,39 @@ def command(until_stdin_closes: bool, **options: object) -> int:
     """Serve."""
     chosen = FakeServerOptions(**options)  # type: ignore[arg-type]
     SearchAnalyticsQuery(chosen.site)  # refuses a name that no property has
-    trio.run(_serve, chosen, until_stdin_closes)
+    if chosen.cassette is None:
+        app = chosen.fake_search_console([chosen.simulated_property()])
+        content = f"holds {chosen.site}"
+        wanted = f"{chosen.site} --days 30"
+    else:
+        cassette = read_cassette(chosen.cassette)
+        app = chosen.fake_search_console(recorded_properties(cassette))
+        content = f"replays {cassette.label}"
+        wanted = _request_for_all_of(cassette)
+    introduce = partial(_introduce, content, wanted)
+    trio.run(_serve, chosen, app, introduce, until_stdin_closes)
     return COMPLETE
 
 
-async def _serve(options: FakeServerOptions, until_stdin_closes: bool) -> None:
+def _request_for_all_of(cassette: Cassette) -> str:
+    """What to give to ``gsc-trio backfill`` for a cassette's property and days."""
+    requests = cassette.answers.keys()
+    days = [request.data_date for request in requests]
+    one = next(iter(requests))
+    return f"{one.site_url} --start {min(days)} --end {max(days)}"
+
+
+async def _serve(
+    options: FakeServerOptions,
+    app: FakeSearchConsole,
+    introduce: Callable[[str], None],
+    until_stdin_closes: bool,
+) -> None:
     host = f"[{options.host}]" if ":" in options.host else options.host
     with trio.open_signal_receiver(*signals_to_heed()) as signals:
         try:
-            async with serve_fake_search_console(
-                options.fake_search_console(), host=host, port=options.port
-            ) as api_root:
-                await trio.to_thread.run_sync(_introduce, options, api_root)
+            async with serve_fake_search_console(app, host=host, port=options.port) as api_root:
+                await trio.to_thread.run_sync(introduce, api_root)
                 async with trio.open_nursery() as nursery:
                     if until_stdin_closes:
                         nursery.start_soon(_cancel_when_stdin_closes, nursery.cancel_scope)
@@ -158,10 +243,10 @@ async def _serve(options: FakeServerOptions, until_stdin_closes: bool) -> None:
             raise UsageError(f"cannot listen on {host}:{options.port}: {reason}") from None
 
 
-def _introduce(options: FakeServerOptions, api_root: str) -> None:
+def _introduce(content: str, wanted: str, api_root: str) -> None:
     say(api_root)
-    tell(f"the fake Search Console holds {options.site}; Ctrl-C ends it. Try:")
-    tell(f"gsc-trio backfill {options.site} --days 30 --db try.db --api-root {api_root}")
+    tell(f"the fake Search Console {content}; Ctrl-C ends it. Try:")
+    tell(f"gsc-trio backfill {wanted} --db try.db --api-root {api_root}")
 
 
 async def _cancel_when_stdin_closes(scope: trio.CancelScope) -> None:

@@ -163,7 +163,13 @@ def test_status_refuses_what_is_no_database_of_ours(
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("arguments", ["--port 65536", "--site example.com", "--rows-per-day -1"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *("--port 65536", "--site example.com", "--rows-per-day -1", "--latency-jitter 2"),
+        *("--cassette missing.cassette", "--cassette text.db"),
+    ],
+)
 def test_the_fake_server_refuses_bad_input(arguments: str, run_cli: RunCli) -> None:
     result = run_cli("fake-server", *arguments.split())
     assert (result.exit_code, result.stdout) == (2, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import pty
@@ -17,7 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from gsc_trio.testing import FakeSearchConsole, Latency, SimulatedProperty
+from gsc_trio.testing import (
+    FakeSearchConsole,
+    Latency,
+    SimulatedProperty,
+    record_simulated,
+    write_cassette,
+)
 
 SITE = "sc-domain:example.com"
 GSC_TRIO = [sys.executable, "-m", "gsc_trio.cli"]
@@ -180,6 +187,27 @@ def test_the_fake_server_says_its_address_first_and_ends_on_a_signal() -> None:
     assert address in stderr
     with closing(sqlite3.connect("gsc.db")) as connection:
         assert connection.execute("SELECT COUNT(*) FROM searchdata_url_impression").fetchone()[0]
+
+
+def test_the_fake_server_replays_a_cassette_and_says_how_to_fetch_it(tmp_path: Path) -> None:
+    end = dt.date.today() - dt.timedelta(days=10)  # noqa: DTZ011
+    simulated = SimulatedProperty(SITE, rows_per_day=20)
+    cassette = record_simulated(simulated, start=end - dt.timedelta(days=4), end=end)
+    write_cassette(cassette, tmp_path / "five-days.cassette")
+    arguments = ("--port", 0, "--latency-scale", 0, "--cassette", tmp_path / "five-days.cassette")
+    with started("fake-server", *arguments) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        assert cassette.description in process.stderr.readline()
+        command = process.stderr.readline().split()
+        assert command[:2] == ["gsc-trio", "backfill"]
+        command[command.index("try.db")] = str(tmp_path / "five-days.db")
+        done = gsc_trio(*command[1:], "--no-progress")
+    assert done.returncode == 0, done.stderr
+    with closing(sqlite3.connect(tmp_path / "five-days.db")) as connection:
+        (rows,) = connection.execute("SELECT COUNT(*) FROM searchdata_url_impression").fetchone()
+    assert rows == cassette.rows
 
 
 def test_the_fake_server_says_when_the_port_is_taken(
