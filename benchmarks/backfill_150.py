@@ -1,115 +1,211 @@
 """150 days over a real socket into a real SQLite file: the concurrent path against the sequential.
 
-Both paths fetch the same simulated property with the same batch size from a fake Search Console in
-a process of its own, in turns, in one run; commits (``synchronous=FULL``) are part of the time.
-The figure is the ratio of the medians. It counts only if both databases are byte for byte the same.
-
-The latency model is the fake's: 350 ms a query and 25 µs a row, the parts of a batch one after
-another, multiplied by ``--latency-scale``. The bound is what that model alone allows: as many
-times as fast as there are workers.
+A cassette is replayed by a fake Search Console in a process of its own, at simulated latency. The
+client is a process of its own, too, a fresh one for each run; its commits (``synchronous=FULL``)
+and the closing of the database are part of the time. In each cell of the matrix (workers × batch
+size × property) the speed-up is the sequential path's median ÷ the cell's, with the same batch
+size, in the same session; the ideal (see ``benchmarks/ideal.py``) says how much was possible, and
+the efficiency is the ideal ÷ what was measured. All databases of a property must hold the same,
+and as many rows as the cassette: a fast wrong answer is a failure.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
 import trio
 
-from gsc_trio import (
-    SearchAnalyticsQuery,
-    Settings,
-    backfill,
-    open_search_console,
-    open_sqlite_store,
-)
-from gsc_trio.cli.fake_process import open_fake_process
-from gsc_trio.cli.fake_server import FakeServerOptions
-from gsc_trio.dates import last_final_day, pacific_today
-from gsc_trio.store.dump import comparable_dump
-
-SITE = "sc-domain:benchmark.example"
-DAYS = 150
-MUST = 4.0
+from benchmarks.latency_model import LatencyModel
+from benchmarks.machine import describe_machine
+from benchmarks.matrix import FAST, OWN_CASSETTE, RIGOROUS, Selection, selected
+from benchmarks.report import judge
+from benchmarks.results import MUST, as_suite
+from benchmarks.session import Outcome, Plan, measure_all
+from benchmarks.workload import PROPERTIES, Workload, make_workload, read_workload
+from gsc_trio.cli.failures import COMPLETE, FAILED, tell_error
+from gsc_trio.errors import UsageError
+from gsc_trio.testing.latency import SECONDS_PER_CALL, SECONDS_PER_ROW
 
 
-async def measure(settings: Settings, path: Path) -> tuple[float, str]:
-    """One run into a fresh database: seconds from plan to last commit, and what is in it."""
-    end = last_final_day(pacific_today())
-    start = end - dt.timedelta(days=DAYS - 1)
-    async with open_search_console(settings) as client, open_sqlite_store(path) as store:
-        started_at = time.perf_counter()
-        summary = await backfill(client, SearchAnalyticsQuery(SITE), store, start=start, end=end)
-        seconds = time.perf_counter() - started_at
-    if summary.status != "complete":
-        raise click.ClickException(f"the run did not complete: {summary.reason}")
-    return seconds, await trio.to_thread.run_sync(comparable_dump, path)
+def selections_of(
+    folder: Path,
+    cassette: Path | None,
+    names: Sequence[str],
+    *,
+    is_rigorous: bool,
+) -> list[tuple[Workload, Selection]]:
+    """The workloads, made in a folder or read from the user's cassette, with what is measured."""
+    if cassette is not None:
+        return [(read_workload(cassette), OWN_CASSETTE[is_rigorous])]
+    whole = RIGOROUS if is_rigorous else FAST
+    return [
+        (make_workload(PROPERTIES[name], folder), whole.get(name, RIGOROUS[name]))
+        for name in names or whole
+    ]
 
 
-async def compare(
-    max_concurrency: int, batch_size: int, latency_scale: float, rows_per_day: int, rounds: int
-) -> float:
-    """Measure both paths in turns, say what came out, and give the speed-up."""
-    fake = FakeServerOptions(
-        host="127.0.0.1",
-        port=0,
-        site=SITE,
-        rows_per_day=rows_per_day,
-        rows_on_the_first=rows_per_day,
-        latency_scale=latency_scale,
-        queries_per_minute=1_000_000,
-        seed=1,
-    )
-    seconds: dict[int, list[float]] = {1: [], max_concurrency: []}
-    dumps = set()
-    async with open_fake_process(fake) as api_root:
-        for number in range(rounds + 1):  # the first round warms the fake's cache
-            for concurrency, kept in seconds.items():
-                settings = Settings(
-                    api_root=api_root,
-                    max_concurrency=concurrency,
-                    batch_size=batch_size,
-                    queries_per_minute=1_000_000,
-                    project_queries_per_minute=10_000_000,
-                )
-                with tempfile.TemporaryDirectory(prefix="gsc-trio-benchmark-") as folder:
-                    elapsed, dump = await measure(settings, Path(folder, "run.db"))
-                dumps.add(dump)
-                if number:
-                    kept.append(elapsed)
-    if len(dumps) > 1:
-        raise click.ClickException("the databases differ: a fast wrong answer is a failure")
-    sequential, concurrent = (statistics.median(kept) for kept in seconds.values())
-    speed_up = sequential / concurrent
-    click.echo(
-        f"{DAYS} days of about {rows_per_day:,} rows, batches of {batch_size}, "
-        f"latency × {latency_scale:g}, median of {rounds}, databases identical\n"
-        f"  sequential                {sequential:7.2f} s\n"
-        f"  {max_concurrency:2} workers                {concurrent:7.2f} s\n"
-        f"  speed-up {speed_up:.2f}×, bound {max_concurrency}×, "
-        f"efficiency {speed_up / max_concurrency:.0%}"
-    )
-    return speed_up
-
-
-@click.command(help=f"{__doc__}\n\nExits with 1 below {MUST:g}×.")
-@click.option("--max-concurrency", type=click.IntRange(2, 100), default=5, show_default=True)
-@click.option("--batch-size", type=click.IntRange(1, 1_000), default=10, show_default=True)
-@click.option("--latency-scale", type=click.FloatRange(0, 10), default=0.2, show_default=True)
-@click.option("--rows-per-day", type=click.IntRange(1, 25_000), default=50, show_default=True)
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True)
-def main(
-    max_concurrency: int, batch_size: int, latency_scale: float, rows_per_day: int, rounds: int
+def write_results(
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    machine: Mapping[str, str | int | float],
+    path: Path,
 ) -> None:
+    """Write the result file.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    notes = {"latency_model": str(plan.model)}
+    for workload, _ in plan.selections:
+        notes[f"cassette_{workload.name}"] = workload.label
+    results = [result for outcome in outcomes for result in outcome.results]
+    try:
+        as_suite(results, machine, notes).dump(str(path), replace=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+@click.command(
+    "python -m benchmarks.backfill_150",
+    help=f"""{__doc__}
+Exits with 1 if anything is wrong, or if 5 workers are less than {MUST[5]:g} times as fast in a
+cell whose ideal allows it.
+""",
+    context_settings={"max_content_width": 100},
+)
+@click.option(
+    "--fast/--rigorous",
+    "is_fast",
+    default=True,
+    show_default=True,
+    help="A few cells in under two minutes, or the whole matrix in about 25.",
+)
+@click.option(
+    "--property",
+    "names",
+    multiple=True,
+    type=click.Choice(list(PROPERTIES)),
+    help="Only these properties; may be given more than once.",
+)
+@click.option(
+    "--workers",
+    multiple=True,
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Only so many workers; may be given more than once.",
+)
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    multiple=True,
+    type=click.IntRange(1, 1_000),
+    metavar="N",
+    help="Only this batch size; may be given more than once.",
+)
+@click.option(
+    "--cassette",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Replay a cassette of your own instead of the simulated properties.",
+)
+@click.option(
+    "--latency-scale",
+    type=click.FloatRange(0, 100),
+    metavar="X",
+    help="Multiply latency by this. By default 0.2 to 0.4, as printed; 1 is as slow as Google.",
+)
+@click.option(
+    "--seconds-per-call",
+    type=click.FloatRange(0, 3_600),
+    default=SECONDS_PER_CALL,
+    show_default=True,
+    metavar="SECONDS",
+    help="The latency of a query, before the scale.",
+)
+@click.option(
+    "--seconds-per-row",
+    type=click.FloatRange(0, 1),
+    default=SECONDS_PER_ROW,
+    show_default=True,
+    metavar="SECONDS",
+    help="What each row of its answer adds.",
+)
+@click.option(
+    "--parallel-parts",
+    is_flag=True,
+    help="The second model: the parts of a batch are worked on in parallel.",
+)
+@click.option(
+    "--queries-per-minute",
+    type=click.IntRange(1, 1_000_000),
+    default=1_200,
+    show_default=True,
+    metavar="N",
+    help="The client's quota.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    help="Measure each cell so often. By default 3 times what is short, once what is long.",
+)
+@click.option(
+    "--json",
+    "result_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write a result file, for pyperf and benchmarks.charts.",
+)
+def main(
+    *,
+    is_fast: bool,
+    names: tuple[str, ...],
+    workers: tuple[int, ...],
+    batch_sizes: tuple[int, ...],
+    cassette: Path | None,
+    latency_scale: float | None,
+    seconds_per_call: float,
+    seconds_per_row: float,
+    parallel_parts: bool,
+    queries_per_minute: int,
+    rounds: int | None,
+    result_file: Path | None,
+) -> int:
     """Measure, and judge."""
-    speed_up = trio.run(compare, max_concurrency, batch_size, latency_scale, rows_per_day, rounds)
-    sys.exit(0 if speed_up >= MUST else 1)
+    machine = describe_machine()
+    click.echo(", ".join(f"{name} {value}" for name, value in machine.items()))
+    with tempfile.TemporaryDirectory(prefix="gsc-trio-cassettes-") as folder:
+        plan = Plan(
+            selections=[
+                (workload, selected(selection, batch_sizes, workers, latency_scale))
+                for workload, selection in selections_of(
+                    Path(folder), cassette, names, is_rigorous=not is_fast
+                )
+            ],
+            model=LatencyModel(seconds_per_call, seconds_per_row, parallel_parts=parallel_parts),
+            queries_per_minute=queries_per_minute,
+            rounds=rounds,
+        )
+        outcomes = trio.run(measure_all, plan)
+    if result_file is not None:
+        write_results(plan, outcomes, machine, result_file)
+    verdict = judge([result for outcome in outcomes for result in outcome.results])
+    click.echo(f"\n{verdict.text}")
+    return COMPLETE if verdict.is_good else FAILED
+
+
+def run() -> None:
+    """The program: errors are told in one line, as those of gsc-trio are."""
+    try:
+        exit_code = main(standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001 - errors that are not known are raised again
+        exit_code = tell_error(error)
+    sys.exit(exit_code)
 
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -1,0 +1,95 @@
+"""One backfill in a process of its own (``python -m benchmarks.client TASK``), and what it took.
+
+A process for each run, so that none inherits memory, caches or threads of the one before. Time is
+taken from the plan until the database is closed, all commits included; opening the database and
+starting Python are not in it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import resource
+import sys
+import time
+
+import msgspec
+import trio
+
+from gsc_trio import (
+    SearchAnalyticsQuery,
+    Settings,
+    backfill,
+    open_search_console,
+    open_sqlite_store,
+)
+from gsc_trio.dates import FINAL_LAG_DAYS
+
+
+class ClientTask(msgspec.Struct):
+    """What to fetch, from where, how."""
+
+    api_root: str
+    database: str
+    site_url: str
+    search_type: str
+    dimensions: tuple[str, ...]
+    data_state: str
+    row_limit: int
+    start: dt.date
+    end: dt.date
+    max_concurrency: int
+    batch_size: int
+    queries_per_minute: int
+
+
+class ClientResult(msgspec.Struct):
+    """What came out."""
+
+    status: str
+    reason: str
+    rows: int
+    seconds: float
+    cpu_seconds: float
+    """Of the process and its children, from beginning to end of the time above."""
+
+
+async def run(task: ClientTask) -> ClientResult:
+    """Do it."""
+    settings = Settings(
+        api_root=task.api_root,
+        max_concurrency=task.max_concurrency,
+        batch_size=task.batch_size,
+        queries_per_minute=task.queries_per_minute,
+    )
+    query = SearchAnalyticsQuery(
+        task.site_url, task.search_type, task.dimensions, task.data_state, task.row_limit
+    )
+    async with open_search_console(settings) as client:
+        async with open_sqlite_store(task.database) as store:
+            began, cpu_before = time.perf_counter(), _cpu_seconds()
+            summary = await backfill(
+                client,
+                query,
+                store,
+                start=task.start,
+                end=task.end,
+                today=task.end + dt.timedelta(days=FINAL_LAG_DAYS),
+            )
+        seconds = time.perf_counter() - began
+    return ClientResult(
+        status=summary.status,
+        reason=summary.reason,
+        rows=summary.rows,
+        seconds=seconds,
+        cpu_seconds=_cpu_seconds() - cpu_before,
+    )
+
+
+def _cpu_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+if __name__ == "__main__":
+    result = trio.run(run, msgspec.json.decode(sys.argv[1], type=ClientTask))
+    print(msgspec.json.encode(result).decode())

@@ -1,0 +1,145 @@
+"""Results: one cell's figures, and all cells as a pyperf file.
+
+The file is read by pyperf itself (``python -m pyperf show FILE``, ``compare_to``, ``stats``): a
+benchmark for each cell, a pyperf run for each measured process, and the figures below as metadata
+beside the description of the machine. `load_results` reads it for the charts.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import attrs
+import pyperf
+
+from benchmarks.ideal import Ideal
+from benchmarks.matrix import Cell
+
+MUST = {5: 4.0, 10: 8.0}
+"""How many times as fast as the sequential path so many workers must be, where it is possible."""
+
+
+@attrs.frozen
+class CellResult:
+    """A cell's figures."""
+
+    workload: str
+    cell: Cell
+    latency_scale: float
+    ideal: Ideal
+    seconds: list[float]
+    """Of each run."""
+    sequential_seconds: float
+    """The median of the sequential path with the same batch size."""
+    cpu_seconds: float
+    peak_megabytes: float
+
+    @property
+    def median(self) -> float:
+        """The median of the runs."""
+        return statistics.median(self.seconds)
+
+    @property
+    def speed_up(self) -> float:
+        """How many times as fast as the sequential path it was."""
+        return self.sequential_seconds / self.median
+
+    @property
+    def possible_speed_up(self) -> float:
+        """How many times as fast as the sequential path the ideal is."""
+        return self.sequential_seconds / self.ideal.seconds if self.ideal.seconds else float("inf")
+
+    @property
+    def efficiency(self) -> float:
+        """The ideal as a share of what was measured."""
+        return self.ideal.seconds / self.median
+
+    @property
+    def must(self) -> float | None:
+        """The speed-up that it must show, or None if none is asked for or possible."""
+        must = MUST.get(self.cell.workers)
+        return must if must is not None and self.possible_speed_up >= must else None
+
+    @property
+    def is_impossible(self) -> bool:
+        """Whether the ideal is too long for the speed-up that so many workers must show."""
+        return self.cell.workers in MUST and self.must is None
+
+    @property
+    def name(self) -> str:
+        """The cell in words."""
+        workers = "1 worker" if self.cell.is_sequential else f"{self.cell.workers} workers"
+        return f"{self.workload}, {workers}, batches of {self.cell.batch_size}"
+
+
+def as_suite(
+    results: Iterable[CellResult], machine: Mapping[str, str | int | float], notes: dict[str, str]
+) -> pyperf.BenchmarkSuite:
+    """All results as pyperf has them.
+
+    Args:
+        results: the cells.
+        machine: where they were measured.
+        notes: what else a reader must know, by name: the latency model, the cassettes' labels.
+    """
+    return pyperf.BenchmarkSuite(
+        [
+            pyperf.Benchmark(
+                [
+                    pyperf.Run(
+                        [seconds],
+                        metadata={**machine, **notes, **_figures(result)},
+                        collect_metadata=False,
+                    )
+                    for seconds in result.seconds
+                ]
+            )
+            for result in results
+        ]
+    )
+
+
+def _figures(result: CellResult) -> dict[str, str | int | float]:
+    return {
+        "name": result.name,
+        "unit": "second",
+        "loops": 1,
+        "workload": result.workload,
+        "workers": result.cell.workers,
+        "batch_size": result.cell.batch_size,
+        "latency_scale": result.latency_scale,
+        "ideal_latency_seconds": round(result.ideal.latency, 4),
+        "ideal_quota_seconds": round(result.ideal.quota, 4),
+        "ideal_processor_seconds": round(result.ideal.processor, 4),
+        "sequential_seconds": round(result.sequential_seconds, 4),
+        "speed_up": round(result.speed_up, 3),
+        "efficiency": round(result.efficiency, 4),
+        "cpu_seconds": round(result.cpu_seconds, 3),
+        "peak_megabytes": result.peak_megabytes,
+    }
+
+
+def load_results(path: Path) -> list[CellResult]:
+    """Read the cells of a pyperf file that `as_suite` made."""
+    results = []
+    for benchmark in pyperf.BenchmarkSuite.load(str(path)):
+        figures = benchmark.get_metadata()
+        results.append(
+            CellResult(
+                workload=figures["workload"],
+                cell=Cell(figures["workers"], figures["batch_size"]),
+                latency_scale=figures["latency_scale"],
+                ideal=Ideal(
+                    latency=figures["ideal_latency_seconds"],
+                    quota=figures["ideal_quota_seconds"],
+                    processor=figures["ideal_processor_seconds"],
+                ),
+                seconds=list(benchmark.get_values()),
+                sequential_seconds=figures["sequential_seconds"],
+                cpu_seconds=figures["cpu_seconds"],
+                peak_megabytes=figures["peak_megabytes"],
+            )
+        )
+    return results
