@@ -52,7 +52,7 @@ _ALL_WORKERS = (2, 3, 5, 10, 20)
 _ALL = {1: _ALL_WORKERS, 10: _ALL_WORKERS, 50: _ALL_WORKERS}
 
 FAST: Mapping[str, Selection] = {
-    "small": Selection({10: (5, 10), 50: (3, 5, 10)}, latency_scale=0.2),
+    "small": Selection({50: (3, 5, 10)}, latency_scale=0.2),
     "middle": Selection({50: (3, 5, 10)}, latency_scale=0.25),
 }
 """Under two minutes."""
@@ -67,7 +67,7 @@ RIGOROUS: Mapping[str, Selection] = {
 OWN_CASSETTE = {False: FAST["middle"], True: RIGOROUS["full"]}
 """What is measured of a cassette of the user's own, by whether it is to be rigorous."""
 
-CHEAP_SECONDS = 8.0
+CHEAP_SECONDS = 2.5
 """Cells whose ideal is shorter are measured `CHEAP_ROUNDS` times, others once."""
 
 CHEAP_ROUNDS = 3

@@ -33,7 +33,7 @@ def table_line(result: CellResult) -> str:
     return (
         f"{result.cell.workers:7} {result.cell.batch_size:6} {result.median:9.2f} "
         f"{result.ideal.seconds:9.2f}  {result.ideal.bound_by:<9} {result.efficiency:11.0%} "
-        f"{result.speed_up:8.2f}× {result.possible_speed_up:8.2f}× {result.cpu_seconds:6.1f}s "
+        f"{result.speed_up:8.2f}× {result.possible_speed_up:8.2f}× {result.cpu_seconds:7.1f}s "
         f"{result.peak_megabytes:4.0f} MB{mark}"
     )
 
