@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
+import pyperf
 import trio
 
 from benchmarks.latency_model import LatencyModel
-from benchmarks.machine import describe_machine
-from benchmarks.matrix import FAST, OWN_CASSETTE, RIGOROUS, Selection, selected
+from benchmarks.machine import Machine, describe_machine
+from benchmarks.matrix import FAST, OWN_CASSETTE, RIGOROUS, Cell, Selection, selected
 from benchmarks.report import judge
-from benchmarks.results import MUST, as_suite
+from benchmarks.results import BACKFILL_150, MUST, PARALLEL_PARTS, MemoryOverTime, as_suite
 from benchmarks.session import Outcome, Plan, measure_all
 from benchmarks.workload import PROPERTIES, Workload, make_workload, read_workload
 from gsc_trio.cli.failures import COMPLETE, FAILED, tell_error
@@ -48,23 +50,50 @@ def selections_of(
     ]
 
 
-def write_results(
-    plan: Plan,
-    outcomes: Sequence[Outcome],
-    machine: Mapping[str, str | int | float],
-    path: Path,
-) -> None:
-    """Write the result file.
+def write_results(plan: Plan, outcomes: Sequence[Outcome], machine: Machine, folder: Path) -> None:
+    """Write everything that is worth keeping into a folder.
 
     Raises:
         UsageError: it cannot be written.
     """
+    ending = PARALLEL_PARTS if plan.model.parallel_parts else ""
+    _dump(folder / f"{BACKFILL_150}{ending}.json", _suite(plan, outcomes, machine))
+    _write(folder / "machine.json", msgspec.json.format(msgspec.json.encode(machine), indent=2))
+    if not plan.model.parallel_parts:
+        _write(folder / "memory.json", msgspec.json.encode(_memory_over_time(outcomes[-1])))
+
+
+def _suite(plan: Plan, outcomes: Sequence[Outcome], machine: Machine) -> pyperf.BenchmarkSuite:
     notes = {"latency_model": str(plan.model)}
     for workload, _ in plan.selections:
         notes[f"cassette_{workload.name}"] = workload.label
     results = [result for outcome in outcomes for result in outcome.results]
+    return as_suite(results, machine, notes)
+
+
+def _memory_over_time(outcome: Outcome) -> MemoryOverTime:
+    """That of ten workers with batches of 50, or of whatever needed the most."""
+    by_peak = sorted(outcome.results, key=lambda result: result.peak_megabytes)
+    wanted = [result for result in by_peak if result.cell == Cell(10, 50)]
+    result = [*by_peak, *wanted][-1]
+    samples = outcome.memory[result.cell]
+    return MemoryOverTime(
+        run=f"{result.name}, latency × {result.latency_scale:g}",
+        seconds=[sample.seconds for sample in samples],
+        megabytes=[sample.megabytes for sample in samples],
+    )
+
+
+def _dump(path: Path, suite: pyperf.BenchmarkSuite) -> None:
     try:
-        as_suite(results, machine, notes).dump(str(path), replace=True)
+        suite.dump(str(path), replace=True)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content + b"\n")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
@@ -158,7 +187,14 @@ cell whose ideal allows it.
     "result_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write a result file, for pyperf and benchmarks.charts.",
+    help="Write a result file that pyperf reads.",
+)
+@click.option(
+    "--results",
+    "result_folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write it into a folder beside machine.json and memory.json, for benchmarks.charts.",
 )
 def main(
     *,
@@ -174,8 +210,14 @@ def main(
     queries_per_minute: int,
     rounds: int | None,
     result_file: Path | None,
+    result_folder: Path | None,
 ) -> int:
     """Measure, and judge."""
+    for folder_of_results in (result_folder, result_file and result_file.parent):
+        if folder_of_results is not None and not folder_of_results.is_dir():
+            raise UsageError(
+                f"there is no folder {folder_of_results} for the results: make it first"
+            )
     machine = describe_machine()
     click.echo(", ".join(f"{name} {value}" for name, value in machine.items()))
     with tempfile.TemporaryDirectory(prefix="gsc-trio-cassettes-") as folder:
@@ -192,7 +234,9 @@ def main(
         )
         outcomes = trio.run(measure_all, plan)
     if result_file is not None:
-        write_results(plan, outcomes, machine, result_file)
+        _dump(result_file, _suite(plan, outcomes, machine))
+    if result_folder is not None:
+        write_results(plan, outcomes, machine, result_folder)
     verdict = judge([result for outcome in outcomes for result in outcome.results])
     click.echo(f"\n{verdict.text}")
     return COMPLETE if verdict.is_good else FAILED

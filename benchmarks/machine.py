@@ -11,9 +11,12 @@ from pathlib import Path
 
 import psutil
 
+Machine = dict[str, str | int | float]
+"""Facts by name."""
 
-def describe_machine() -> dict[str, str | int | float]:
-    """What matters to the figures, by name."""
+
+def describe_machine() -> Machine:
+    """What matters to the figures."""
     return {
         "cores": usable_cores(),
         "cpu": _cpu_model(),

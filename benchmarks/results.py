@@ -10,12 +10,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import attrs
+import msgspec
 import pyperf
 
 from benchmarks.ideal import Ideal
+from benchmarks.machine import Machine
 from benchmarks.matrix import Cell
+from gsc_trio.errors import UsageError
+
+BACKFILL_150 = "backfill_150"
+PARALLEL_PARTS = "_parallel_parts"
+"""The name of the result file in a folder of results, and what the second model adds to it."""
 
 MUST = {5: 4.0, 10: 8.0}
 """How many times as fast as the sequential path so many workers must be, where it is possible."""
@@ -75,7 +83,7 @@ class CellResult:
 
 
 def as_suite(
-    results: Iterable[CellResult], machine: Mapping[str, str | int | float], notes: dict[str, str]
+    results: Iterable[CellResult], machine: Machine, notes: Mapping[str, str]
 ) -> pyperf.BenchmarkSuite:
     """All results as pyperf has them.
 
@@ -122,24 +130,52 @@ def _figures(result: CellResult) -> dict[str, str | int | float]:
 
 
 def load_results(path: Path) -> list[CellResult]:
-    """Read the cells of a pyperf file that `as_suite` made."""
-    results = []
-    for benchmark in pyperf.BenchmarkSuite.load(str(path)):
-        figures = benchmark.get_metadata()
-        results.append(
-            CellResult(
-                workload=figures["workload"],
-                cell=Cell(figures["workers"], figures["batch_size"]),
-                latency_scale=figures["latency_scale"],
-                ideal=Ideal(
-                    latency=figures["ideal_latency_seconds"],
-                    quota=figures["ideal_quota_seconds"],
-                    processor=figures["ideal_processor_seconds"],
-                ),
-                seconds=list(benchmark.get_values()),
-                sequential_seconds=figures["sequential_seconds"],
-                cpu_seconds=figures["cpu_seconds"],
-                peak_megabytes=figures["peak_megabytes"],
-            )
-        )
-    return results
+    """Read the cells of a pyperf file that `as_suite` made.
+
+    Raises:
+        UsageError: it is another file.
+    """
+    try:
+        return [_cell_result(benchmark) for benchmark in pyperf.BenchmarkSuite.load(str(path))]
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{path} is no result file of benchmarks.backfill_150: {error}") from None
+
+
+def _cell_result(benchmark: pyperf.Benchmark) -> CellResult:
+    figures = benchmark.get_metadata()
+    return CellResult(
+        workload=figures["workload"],
+        cell=Cell(figures["workers"], figures["batch_size"]),
+        latency_scale=figures["latency_scale"],
+        ideal=Ideal(
+            latency=figures["ideal_latency_seconds"],
+            quota=figures["ideal_quota_seconds"],
+            processor=figures["ideal_processor_seconds"],
+        ),
+        seconds=list(benchmark.get_values()),
+        sequential_seconds=figures["sequential_seconds"],
+        cpu_seconds=figures["cpu_seconds"],
+        peak_megabytes=figures["peak_megabytes"],
+    )
+
+
+class MemoryOverTime(msgspec.Struct):
+    """The resident memory of a run's client, its children included."""
+
+    run: str
+    """Which run, in words."""
+    seconds: Annotated[list[float], msgspec.Meta(min_length=1)]
+    """When it was looked at, since the process began."""
+    megabytes: Annotated[list[float], msgspec.Meta(min_length=1)]
+
+
+def load_memory(path: Path) -> MemoryOverTime:
+    """Read a file of it.
+
+    Raises:
+        UsageError: it is another file.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=MemoryOverTime)
+    except (msgspec.DecodeError, OSError) as error:
+        raise UsageError(f"{path} is no memory over time: {error}") from None

@@ -49,8 +49,8 @@ class Outcome:
     """What came out of a workload."""
 
     results: list[CellResult]
-    memory: list[MemorySample]
-    """Of the run that needed the most."""
+    memory: dict[Cell, list[MemorySample]]
+    """Of each cell's run that needed the most."""
 
 
 async def measure_workload(workload: Workload, selection: Selection, plan: Plan) -> Outcome:
@@ -60,7 +60,7 @@ async def measure_workload(workload: Workload, selection: Selection, plan: Plan)
     check = _SameContent(workload.name)
     floor = await _processor_floor(workload, plan, check)
     results: list[CellResult] = []
-    hungriest: list[MemorySample] = []
+    memory: dict[Cell, list[MemorySample]] = {}
     sequential = 0.0
     async with open_fake_process(_fake(workload, model)) as api_root:
         for cell in selection.cells():
@@ -88,10 +88,10 @@ async def measure_workload(workload: Workload, selection: Selection, plan: Plan)
                 sequential = result.median
                 result = attrs.evolve(result, sequential_seconds=sequential)
             results.append(result)
-            hungriest = max(hungriest, *(run.memory for run in runs), key=_peak)
+            memory[cell] = max(runs, key=lambda run: run.peak_megabytes).memory
             click.echo(table_line(result))
     click.echo("all databases are identical")
-    return Outcome(results, hungriest)
+    return Outcome(results, memory)
 
 
 async def _processor_floor(workload: Workload, plan: Plan, check: _SameContent) -> float:
@@ -157,10 +157,6 @@ class _SameContent:
             )
         self._digest = run.content.digest
         return run
-
-
-def _peak(memory: list[MemorySample]) -> float:
-    return max((sample.megabytes for sample in memory), default=0.0)
 
 
 async def measure_all(plan: Plan) -> list[Outcome]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from benchmarks.latency_model import LatencyModel
 from benchmarks.matrix import Selection
 from benchmarks.measurement import WrongAnswerError
-from benchmarks.results import load_results
+from benchmarks.results import load_memory, load_results
 from benchmarks.session import Plan, measure_workload
 from benchmarks.workload import Property, Workload, make_workload
 from gsc_trio.cli.failures import first_cause
@@ -49,7 +50,8 @@ async def test_every_cell_is_measured_against_its_ideal(
     assert concurrent.sequential_seconds == sequential.median >= sequential.ideal.seconds
     assert len(concurrent.seconds) == 2
     assert concurrent.cpu_seconds > 0
-    assert outcome.memory[-1].megabytes > 10
+    assert outcome.memory[concurrent.cell][-1].megabytes > 10
+    assert concurrent.peak_megabytes > 10
     printed = capsys.readouterr().out
     assert "latency scale 0.1" in printed
     assert "all databases are identical" in printed
@@ -75,12 +77,16 @@ def test_a_cassette_of_ones_own_is_replayed_and_judged(tmp_path: Path) -> None:
     )
     done = harness(
         *("--cassette", cassette, "--workers", 5, "--batch-size", 4, "--latency-scale", 0.3),
-        *("--rounds", 1, "--json", results),
+        *("--rounds", 1, "--json", results, "--results", tmp_path),
     )
     assert "latency scale 0.3" in done.stdout, done.stderr
     assert "sc-domain:own.example" in done.stdout
     sequential, concurrent = load_results(results)
     assert (sequential.cell.workers, concurrent.cell.workers) == (1, 5)
+    assert load_results(tmp_path / "backfill_150.json") == [sequential, concurrent]
+    assert json.loads((tmp_path / "machine.json").read_text())["cores"] >= 1
+    memory = load_memory(tmp_path / "memory.json")
+    assert max(memory.megabytes) == max(sequential.peak_megabytes, concurrent.peak_megabytes)
     # On a busy machine it may well be below: what is said and the exit code agree all the same.
     assert done.returncode == (0 if concurrent.speed_up >= 4 else 1)
     assert ("at least 4× as fast" in done.stdout) == (done.returncode == 0)
@@ -104,6 +110,8 @@ def test_nothing_shown_exits_with_1(tmp_path: Path) -> None:
         (["--cassette", __file__], "is no cassette"),
         (["--latency-scale", "-1"], "--latency-scale"),
         (["--property", "huge"], "--property"),
+        (["--results", "missing/folder"], "missing/folder"),
+        (["--json", "missing/folder/file.json"], "missing/folder"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(arguments: list[str], words: str) -> None:
