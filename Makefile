@@ -19,7 +19,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)  ## the speed-up over the sequential path
+bench: $(INSTALLED)  ## the speed-up over the sequential path, in two minutes
 	$(BIN)/python -m benchmarks.backfill_150
 
 soak: $(INSTALLED)  ## what the tests do in small, for about an hour: crashes, kills, fuzzing
