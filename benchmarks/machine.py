@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sqlite3
@@ -38,6 +39,18 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def seconds_of_waiting_for_a_core() -> float:
+    """For how long since its start something on the machine waited for a core.
+
+    From Linux's pressure stall information; not a number where there is none.
+    """
+    try:
+        line = Path("/proc/pressure/cpu").read_text().splitlines()[0]
+    except OSError:
+        return math.nan
+    return int(line.rpartition("total=")[2]) / 1e6
 
 
 def _cpu_model() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from trio_util import periodic
 
 from benchmarks.client import ClientResult, ClientTask
 from benchmarks.comparison import Content, content_of
+from benchmarks.machine import seconds_of_waiting_for_a_core
 from benchmarks.workload import Workload
 from gsc_trio.errors import GscTrioError
 
@@ -46,6 +48,8 @@ class Measurement:
     seconds: float
     """From the plan until the database was closed."""
     cpu_seconds: float
+    waiting_share: float
+    """In what share of the time something on the machine waited for a core."""
     content: Content
     """What was in the database then."""
     memory: list[MemorySample] = attrs.field(repr=False)
@@ -93,7 +97,10 @@ async def measure(
             batch_size=batch_size,
             queries_per_minute=queries_per_minute,
         )
+        waited_before, began = seconds_of_waiting_for_a_core(), time.perf_counter()
         result, memory = await _run_client(task)
+        waited = seconds_of_waiting_for_a_core() - waited_before
+        waiting_share = waited / (time.perf_counter() - began)
         if result.status != "complete":
             raise WrongAnswerError(f"the run did not complete: {result.reason}")
         content = await trio.to_thread.run_sync(content_of, database, query.dimensions)
@@ -102,7 +109,7 @@ async def measure(
             f"{content.rows:,} rows are stored and {result.rows:,} were counted; "
             f"the cassette holds {workload.rows:,}"
         )
-    return Measurement(result.seconds, result.cpu_seconds, content, memory)
+    return Measurement(result.seconds, result.cpu_seconds, waiting_share, content, memory)
 
 
 async def _run_client(task: ClientTask) -> tuple[ClientResult, list[MemorySample]]:

@@ -7,6 +7,7 @@ beside the description of the machine. `load_results` reads it for the charts.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -41,8 +42,15 @@ class CellResult:
     """Of each run."""
     sequential_seconds: float
     """The median of the sequential path with the same batch size."""
+    sequential_ideal: Ideal
+    """The ideal of that cell."""
     cpu_seconds: float
     peak_megabytes: float
+    waiting_share: float
+    """In what share of the time something on the machine waited for a core; NaN if not known.
+
+    On an idle machine it is near 0 in cells that latency bounds.
+    """
 
     @property
     def median(self) -> float:
@@ -56,8 +64,11 @@ class CellResult:
 
     @property
     def possible_speed_up(self) -> float:
-        """How many times as fast as the sequential path the ideal is."""
-        return self.sequential_seconds / self.ideal.seconds if self.ideal.seconds else float("inf")
+        """How many times as short as the sequential path's the ideal is: by the model alone.
+
+        A speed-up may come out higher, by what the sequential path needs beyond its ideal.
+        """
+        return self.sequential_ideal.seconds / self.ideal.seconds
 
     @property
     def efficiency(self) -> float:
@@ -118,15 +129,30 @@ def _figures(result: CellResult) -> dict[str, str | int | float]:
         "workers": result.cell.workers,
         "batch_size": result.cell.batch_size,
         "latency_scale": result.latency_scale,
-        "ideal_latency_seconds": round(result.ideal.latency, 4),
-        "ideal_quota_seconds": round(result.ideal.quota, 4),
-        "ideal_processor_seconds": round(result.ideal.processor, 4),
+        **_bounds("ideal", result.ideal),
         "sequential_seconds": round(result.sequential_seconds, 4),
+        **_bounds("sequential_ideal", result.sequential_ideal),
         "speed_up": round(result.speed_up, 3),
         "efficiency": round(result.efficiency, 4),
         "cpu_seconds": round(result.cpu_seconds, 3),
         "peak_megabytes": result.peak_megabytes,
+        **(
+            {}
+            if math.isnan(result.waiting_share)
+            else {"waiting_share": round(result.waiting_share, 3)}
+        ),
     }
+
+
+def _bounds(name: str, ideal: Ideal) -> dict[str, float]:
+    return {
+        f"{name}_{bound}_seconds": round(each, 4) for bound, each in attrs.asdict(ideal).items()
+    }
+
+
+def _ideal_of(name: str, figures: Mapping[str, float]) -> Ideal:
+    bounds = (field.name for field in attrs.fields(Ideal))
+    return Ideal(**{bound: figures[f"{name}_{bound}_seconds"] for bound in bounds})
 
 
 def load_results(path: Path) -> list[CellResult]:
@@ -147,15 +173,13 @@ def _cell_result(benchmark: pyperf.Benchmark) -> CellResult:
         workload=figures["workload"],
         cell=Cell(figures["workers"], figures["batch_size"]),
         latency_scale=figures["latency_scale"],
-        ideal=Ideal(
-            latency=figures["ideal_latency_seconds"],
-            quota=figures["ideal_quota_seconds"],
-            processor=figures["ideal_processor_seconds"],
-        ),
+        ideal=_ideal_of("ideal", figures),
         seconds=list(benchmark.get_values()),
         sequential_seconds=figures["sequential_seconds"],
+        sequential_ideal=_ideal_of("sequential_ideal", figures),
         cpu_seconds=figures["cpu_seconds"],
         peak_megabytes=figures["peak_megabytes"],
+        waiting_share=figures.get("waiting_share", math.nan),
     )
 
 

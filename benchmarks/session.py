@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 import attrs
 import click
 
@@ -61,7 +63,6 @@ async def measure_workload(workload: Workload, selection: Selection, plan: Plan)
     floor = await _processor_floor(workload, plan, check)
     results: list[CellResult] = []
     memory: dict[Cell, list[MemorySample]] = {}
-    sequential = 0.0
     async with open_fake_process(_fake(workload, model)) as api_root:
         for cell in selection.cells():
             ideal = Ideal(
@@ -73,22 +74,24 @@ async def measure_workload(workload: Workload, selection: Selection, plan: Plan)
                 check(await _measure(workload, cell, api_root, plan))
                 for _ in range(_rounds(plan, ideal))
             ]
+            hungriest = max(runs, key=lambda run: run.peak_megabytes)
             seconds = [run.seconds for run in runs]
+            if cell.is_sequential:
+                baseline, baseline_ideal = median(seconds), ideal
             result = CellResult(
                 workload=workload.name,
                 cell=cell,
                 latency_scale=selection.latency_scale,
                 ideal=ideal,
                 seconds=seconds,
-                sequential_seconds=sequential,
+                sequential_seconds=baseline,
+                sequential_ideal=baseline_ideal,
                 cpu_seconds=min(run.cpu_seconds for run in runs),
-                peak_megabytes=max(run.peak_megabytes for run in runs),
+                peak_megabytes=hungriest.peak_megabytes,
+                waiting_share=median(run.waiting_share for run in runs),
             )
-            if cell.is_sequential:
-                sequential = result.median
-                result = attrs.evolve(result, sequential_seconds=sequential)
             results.append(result)
-            memory[cell] = max(runs, key=lambda run: run.peak_megabytes).memory
+            memory[cell] = hungriest.memory
             click.echo(table_line(result))
     click.echo("all databases are identical")
     return Outcome(results, memory)

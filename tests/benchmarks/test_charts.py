@@ -28,8 +28,10 @@ def folder(tmp_path: Path) -> Path:
             ideal=Ideal(60 / workers, 0, 5),
             seconds=[64 / workers + 1],
             sequential_seconds=65,
+            sequential_ideal=Ideal(60, 0, 5),
             cpu_seconds=10,
             peak_megabytes=90.5,
+            waiting_share=0.1,
         )
         for workload in ("small", "full")
         for batch_size in (1, 50)
