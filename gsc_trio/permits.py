@@ -29,6 +29,8 @@ class Waiter:
     at_most: int
     at_least: int
     changed: trio.Event = attrs.field(factory=trio.Event)
+    looks_at: float = math.inf
+    """When it looks again, if nothing changes until then."""
 
 
 @attrs.define(eq=False)
@@ -64,8 +66,9 @@ class QuotaKey:
 
     def settle(self, count: int, answered_at: float) -> None:
         """Queries were answered at a time."""
-        self.window.settle(count, answered_at)
-        self.wake_first()
+        back_at = self.window.settle(count, answered_at)
+        if self.line and back_at < self.line[0].looks_at:
+            self.wake_first()
 
     def put_back(self, count: int) -> None:
         """Queries were not sent after all."""
@@ -77,6 +80,14 @@ class QuotaKey:
         if self.probe_is_out:
             self.probe_is_out = False
             self.wake_first()
+
+    def leave(self, waiter: Waiter) -> None:
+        """Take a waiter out of the line."""
+        if self.line[0] is waiter:
+            self.line.popleft()
+            self.wake_first()
+        else:
+            self.line.remove(waiter)
 
     def wake_first(self) -> None:
         """Let the first in line look again."""
@@ -109,8 +120,9 @@ class Grant:
 
     def mark_sent(self, count: int) -> None:
         """``count`` queries go out now; permits beyond that go back."""
-        for key in self._keys:
-            key.put_back(self._open - count)
+        if count < self._open:
+            for key in self._keys:
+                key.put_back(self._open - count)
         self.count = self._open = count
         self._is_sent = True
 

@@ -6,14 +6,15 @@ response. If the permit is used again no sooner than response + window, then any
 held the same permit are counted at least a window apart, whatever the latency was. So the server
 counts at most ``limit`` queries in any window, without our clocks being compared.
 
-This class only does the bookkeeping; `gsc_trio.rate_limiter` decides who gets permits. Every
-operation costs O(log limit).
+This class only does the bookkeeping; `gsc_trio.rate_limiter` decides who gets permits. No
+operation's cost depends on the limit: what comes back is kept in the order of time, and answers
+come in that order, but for queries that were given up or sent by another process.
 """
 
 from __future__ import annotations
 
-import heapq
 import math
+from collections import deque
 
 import attrs
 
@@ -37,15 +38,14 @@ class QuotaWindow:
     seconds: float
     unanswered: int = 0
     """Permits of queries that are not answered yet: when they come back is not known."""
-    _returning: list[tuple[float, int]] = attrs.field(factory=list, init=False)
-    """A heap of (time, count): permits that come back at a known time."""
+    _returning: deque[tuple[float, int]] = attrs.field(factory=deque, init=False)
+    """(time, count) in the order of time: permits that come back at a known time."""
     _returning_count: int = attrs.field(default=0, init=False)
 
     def used(self, now: float) -> int:
         """Permits that are out at a time, in seconds of trio's clock."""
         while self._returning and self._returning[0][0] <= now:
-            _, count = heapq.heappop(self._returning)
-            self._returning_count -= count
+            self._returning_count -= self._returning.popleft()[1]
         return self.unanswered + self._returning_count
 
     def available(self, now: float) -> int:
@@ -60,11 +60,21 @@ class QuotaWindow:
         """Take back permits whose queries were never sent."""
         self.unanswered -= count
 
-    def settle(self, count: int, answered_at: float) -> None:
-        """Queries were answered (or count as answered) at a time: hold them a window more."""
+    def settle(self, count: int, answered_at: float) -> float:
+        """Queries were answered (or count as answered) at a time: hold them a window more.
+
+        Returns:
+            When they come back.
+        """
         self.unanswered -= count
         self._returning_count += count
-        heapq.heappush(self._returning, (answered_at + self.seconds * CLOCK_DRIFT, count))
+        time = answered_at + self.seconds * CLOCK_DRIFT
+        later = []
+        while self._returning and self._returning[-1][0] > time:
+            later.append(self._returning.pop())
+        self._returning.append((time, count))
+        self._returning.extend(reversed(later))
+        return time
 
     def available_at(self, count: int, now: float) -> float:
         """When that many permits will be available, in seconds of trio's clock.
@@ -74,7 +84,7 @@ class QuotaWindow:
         missing = count - self.available(now)
         if missing <= 0:
             return now
-        for time, returned in sorted(self._returning):
+        for time, returned in self._returning:
             missing -= returned
             if missing <= 0:
                 return time

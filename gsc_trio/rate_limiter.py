@@ -149,7 +149,8 @@ class RateLimiter:
         """
         waiter = self._join_lines(user, site, count, at_least)
         try:
-            return self._decide(waiter)
+            decision = self._decide(waiter)
+            return decision if isinstance(decision, Grant) else self._limited(waiter, *decision)
         finally:
             self._leave_lines(waiter)
 
@@ -160,9 +161,10 @@ class RateLimiter:
         await trio.lowlevel.checkpoint_if_cancelled()
         waiter = self._join_lines(user, site, count, at_least)
         try:
-            while isinstance(decision := self._decide(waiter), Limited):
+            while not isinstance(decision := self._decide(waiter), Grant):
                 waiter.changed = trio.Event()
-                with trio.move_on_at(self._decidable_at(waiter)):
+                waiter.looks_at = self._decidable_at(waiter)
+                with trio.move_on_at(waiter.looks_at):
                     await waiter.changed.wait()
         finally:
             self._leave_lines(waiter)
@@ -259,39 +261,40 @@ class RateLimiter:
 
     def _leave_lines(self, waiter: Waiter) -> None:
         for key in waiter.keys:
-            key.line.remove(waiter)
-            key.wake_first()
+            key.leave(waiter)
         self._leave_project_line(waiter)
 
     def _leave_project_line(self, waiter: Waiter) -> None:
         if waiter in self._project.line:
-            self._project.line.remove(waiter)
-            self._project.wake_first()
+            self._project.leave(waiter)
 
-    def _decide(self, waiter: Waiter) -> Grant | Limited:
+    def _decide(self, waiter: Waiter) -> Grant | tuple[QuotaKey, str]:
         """Grant if every key has enough and it is the waiter's turn at each.
 
         A waiter joins the project's line only when its own keys have enough: so one that waits
         for its user or site holds up nobody else, and the project's line is still first come,
         first served.
+
+        Returns:
+            A grant, or the key that binds and why, as in `Limited.reason`.
         """
         now = trio.current_time()
         for key in waiter.keys:
             if key.line[0] is not waiter:
-                return self._limited(waiter, key, "line", now)
+                return key, "line"
         minimum = 1 if any(key.needs_probe for key in waiter.keys) else waiter.at_least
         scarcest = min(waiter.keys, key=lambda key: key.available(now))
         if scarcest.available(now) < minimum:
             self._leave_project_line(waiter)
             reason = "paused" if now < scarcest.paused_until else "quota"
-            return self._limited(waiter, scarcest, reason, now)
+            return scarcest, reason
         project = self._project
         if waiter not in project.line:
             project.line.append(waiter)
         if project.line[0] is not waiter:
-            return self._limited(waiter, project, "line", now)
+            return project, "line"
         if project.available(now) < minimum:
-            return self._limited(waiter, project, "quota", now)
+            return project, "quota"
         count = min(waiter.at_most, scarcest.available(now), project.available(now))
         return self._take((*waiter.keys, project), count, now)
 
@@ -307,9 +310,9 @@ class RateLimiter:
             key.has_told = is_approaching
         return Grant(keys, count, is_probe=is_probe)
 
-    def _limited(self, waiter: Waiter, key: QuotaKey, reason: str, now: float) -> Limited:
+    def _limited(self, waiter: Waiter, key: QuotaKey, reason: str) -> Limited:
         """Say how long to wait; a query that is not answered yet is taken to be answered now."""
-        wait_seconds = 0.0
+        now, wait_seconds = trio.current_time(), 0.0
         for each in (*waiter.keys, self._project):
             until = each.available_at(waiter.at_least, now)
             seconds = until - now if until < math.inf else each.window.seconds

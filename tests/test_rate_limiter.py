@@ -383,3 +383,33 @@ async def test_queries_that_are_given_up_may_arrive_four_seconds_later(
     late_arrival = trio.current_time() + 4
     with await limiter.acquire("me", SITE, 10) as grant:
         assert trio.current_time() - late_arrival >= 60
+
+
+async def test_a_waiter_is_served_sooner_when_an_answer_comes_that_brings_permits_back_sooner(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    limiter = RateLimiter(queries_per_minute=2)
+    given_up, answered = (granted(limiter.check_rate("me", SITE)) for _ in range(2))
+    given_up.mark_sent(1)
+    given_up.close()  # comes back at MINUTE + CANCEL_GRACE_SECONDS
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(limiter.acquire, "me", SITE)
+        await trio.sleep(1)
+        answered.settle()
+    assert trio.current_time() == pytest.approx(1 + MINUTE)
+
+
+async def test_a_waiter_is_not_woken_by_what_cannot_serve_it_sooner() -> None:
+    with trio.fail_after(5):
+        limiter = RateLimiter(queries_per_minute=10)
+        with granted(limiter.check_rate("me", SITE, 10)) as grant:
+            grant.mark_sent(10)
+            grant.settle()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(limiter.acquire, "me", SITE)
+                await trio.testing.wait_all_tasks_blocked()
+                limited(limiter.check_rate("me", SITE))
+                grant.settle(9)
+                # Whoever is woken becomes runnable at once.
+                assert trio.lowlevel.current_statistics().tasks_runnable == 0
+                nursery.cancel_scope.cancel()
