@@ -1,0 +1,245 @@
+"""Measuring: peers take turns on one server, each run is a process, each database is checked."""
+
+from __future__ import annotations
+
+import sqlite3
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
+from pathlib import Path
+from typing import cast
+
+import attrs
+import click
+import msgspec
+import trio
+
+from benchmarks.ideal import latency_bound
+from benchmarks.latency_model import LatencyModel
+from benchmarks.measurement import WrongAnswerError
+from benchmarks.peers.peer import BATCH_SIZE, Peer, PeerResult, PeerTask
+from benchmarks.peers.property import PeerProperty, StoredRow, stored_row
+from gsc_trio.cli.fake_process import open_fake_process
+from gsc_trio.cli.fake_server import FakeServerOptions
+
+OURS = ("gsc_trio_single", "gsc_trio_batches")
+OTHERS = (
+    "searchconsole_package",
+    "google_loop",
+    "google_batch",
+    "google_threads",
+    "asyncio_aiohttp",
+)
+NAMES = (*OTHERS, *OURS)
+WARMING = ("google_threads", "gsc_trio_single")
+"""Whoever runs first, uncounted: the server prepares each answer when it first gives it, once with
+and once without white space."""
+SLOW_SECONDS = 8.0
+"""A run that takes longer is measured once only."""
+
+
+@attrs.frozen
+class Installed:
+    """A peer that can be run."""
+
+    name: str
+    """Of its module."""
+    peer: Peer
+
+
+@attrs.frozen
+class PeerFigure:
+    """What a peer took for a property, at a width."""
+
+    name: str
+    title: str
+    width: int
+    """HTTP requests in flight."""
+    seconds: list[float]
+    cpu_seconds: float
+    rows: int
+
+    @property
+    def median(self) -> float:
+        """The median of the runs, in seconds."""
+        return statistics.median(self.seconds)
+
+
+@attrs.frozen
+class Comparison:
+    """All peers on one property, with one latency model, at one width."""
+
+    workload: str
+    model: str
+    width: int
+    latency_bound: float
+    """Seconds that latency alone takes with so many plain queries in flight."""
+    batch_bound: float
+    """The same, if each request holds a batch."""
+    figures: list[PeerFigure]
+
+    def best(self, names: Sequence[str]) -> PeerFigure | None:
+        """The fastest of some peers, if any of them was measured."""
+        measured = [figure for figure in self.figures if figure.name in names]
+        return min(measured, key=lambda figure: figure.median, default=None)
+
+
+def installed_peers(names: Sequence[str]) -> Iterator[Installed]:
+    """The peers that are there; of those that are not, it says so."""
+    for name in names:
+        try:
+            peer = cast("Peer", import_module(f"benchmarks.peers.{name}"))
+        except ImportError as error:
+            click.echo(f"  not measured, since {error.name} is not installed: {name}")
+            continue
+        click.echo(f"  {peer.TITLE} ({', '.join(map(_release, peer.REQUIRES))}): {peer.WRITES}")
+        yield Installed(name, peer)
+
+
+def _release(library: str) -> str:
+    try:
+        return f"{library} {version(library)}"
+    except PackageNotFoundError:
+        return library
+
+
+@attrs.frozen
+class Session:
+    """What is measured, and how often.
+
+    Args:
+        peers: who takes part.
+        widths: how many HTTP requests in flight.
+        rounds: how often, for runs that are not slow.
+        includes_slow: whether peers that are not concurrent take part.
+    """
+
+    peers: Sequence[Installed]
+    widths: Sequence[int]
+    rounds: int
+    includes_slow: bool
+
+    async def compare(self, held: PeerProperty, model: LatencyModel) -> list[Comparison]:
+        """Measure all peers at all widths; those that are not concurrent only once."""
+        figures: dict[tuple[str, int], PeerFigure] = {}
+        async with open_fake_process(_fake(held, model)) as api_root:
+            await self._warm(held, api_root)
+            for _ in range(self.rounds):
+                for installed, width in self._turns():
+                    figure = figures.get((installed.name, width))
+                    if figure is not None and figure.seconds[0] > SLOW_SECONDS:
+                        continue
+                    result = await measure(installed, held, api_root, width)
+                    figures[installed.name, width] = PeerFigure(
+                        name=installed.name,
+                        title=installed.peer.TITLE,
+                        width=width,
+                        seconds=[*(figure.seconds if figure else ()), result.seconds],
+                        cpu_seconds=min(
+                            result.cpu_seconds, figure.cpu_seconds if figure else result.cpu_seconds
+                        ),
+                        rows=held.workload.rows,
+                    )
+        bound = partial(latency_bound, held.workload.days, model)
+        return [
+            Comparison(
+                workload=str(held.workload),
+                model=str(model),
+                width=width,
+                latency_bound=bound(width, 1),
+                batch_bound=bound(width, BATCH_SIZE),
+                figures=[each for each in figures.values() if each.width in {1, width}],
+            )
+            for width in self.widths
+        ]
+
+    def _turns(self) -> Iterator[tuple[Installed, int]]:
+        for installed in self.peers:
+            if installed.peer.IS_CONCURRENT:
+                yield from ((installed, width) for width in self.widths)
+            elif self.includes_slow:
+                yield installed, 1
+
+    async def _warm(self, held: PeerProperty, api_root: str) -> None:
+        for installed in self.peers:
+            if installed.name in WARMING:
+                await measure(installed, held, api_root, width=max(self.widths))
+
+
+async def measure(
+    installed: Installed, held: PeerProperty, api_root: str, width: int
+) -> PeerResult:
+    """One run into a fresh database.
+
+    Raises:
+        WrongAnswerError: it failed, or did not store what the server holds.
+    """
+    workload = held.workload
+    with tempfile.TemporaryDirectory(prefix="gsc-trio-peers-") as folder:
+        task = PeerTask(
+            api_root=api_root,
+            database=str(Path(folder, "run.db")),
+            site_url=workload.query.site_url,
+            dimensions=workload.query.dimensions,
+            start=workload.start,
+            end=workload.end,
+            width=width,
+        )
+        process = await trio.run_process(
+            [
+                *(sys.executable, "-m", "benchmarks.peers.child", installed.name),
+                msgspec.json.encode(task).decode(),
+            ],
+            capture_stdout=True,
+            capture_stderr=True,
+            check=False,
+        )
+        if process.returncode:
+            lines = process.stderr.decode().strip().splitlines() or ["no message"]
+            raise WrongAnswerError(f"{installed.peer.TITLE} failed: {lines[-1]}")
+        await trio.to_thread.run_sync(check, installed.peer, Path(task.database), held)
+    return msgspec.json.decode(process.stdout, type=PeerResult)
+
+
+def check(peer: Peer, database: Path, held: PeerProperty) -> None:
+    """Compare every row with what the server holds.
+
+    Raises:
+        WrongAnswerError: there is one more, one less, or another.
+    """
+    with closing(sqlite3.connect(database)) as connection:
+        seen = 0
+        rows = connection.execute(f"SELECT * FROM ({peer.SELECT}) ORDER BY 1")  # noqa: S608
+        for date, of_day in groupby(rows, key=lambda row: str(row[0])):
+            stored: Counter[StoredRow] = Counter(stored_row(*row) for row in of_day)
+            if stored != held.expected.get(date):
+                raise WrongAnswerError(f"{peer.TITLE} stored other rows of {date} than there are")
+            seen += stored.total()
+    if seen != held.workload.rows:
+        raise WrongAnswerError(f"{peer.TITLE} stored {seen:,} of {held.workload.rows:,} rows")
+
+
+def _fake(held: PeerProperty, model: LatencyModel) -> FakeServerOptions:
+    return FakeServerOptions(
+        host="127.0.0.1",
+        port=0,
+        site=held.workload.query.site_url,
+        rows_per_day=0,
+        rows_on_the_first=0,
+        latency_scale=model.scale,
+        # Runs follow each other more quickly than a minute; a run is within the quota by itself.
+        queries_per_minute=1_000_000,
+        seed=0,
+        latency_jitter=0,
+        seconds_per_call=model.seconds_per_call,
+        seconds_per_row=model.seconds_per_row,
+        parallel_parts=model.parallel_parts,
+        cassette=held.workload.path,
+    )
