@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -95,19 +94,16 @@ def print_comparison(comparison: Comparison) -> None:
         click.echo(f"  {verdict}")
 
 
-async def measure_all(
-    session: Session, names: Sequence[str], models: Sequence[LatencyModel]
-) -> list[Comparison]:
-    """Measure properties and latency models, and print each as it is done."""
+async def measure_all(sessions: Mapping[str, Session], model: LatencyModel) -> list[Comparison]:
+    """Measure each property in its session, and print what came out as it is done."""
     comparisons = []
     with tempfile.TemporaryDirectory(prefix="gsc-trio-cassettes-") as folder:
-        for name in names:
+        for name, session in sessions.items():
             held = await trio.to_thread.run_sync(make_property, PROPERTIES[name], Path(folder))
-            for model in models:
-                found = await session.compare(held, model)
-                for comparison in found:
-                    print_comparison(comparison)
-                comparisons += found
+            found = await session.compare(held, model)
+            for comparison in found:
+                print_comparison(comparison)
+            comparisons += found
     return comparisons
 
 
@@ -142,12 +138,12 @@ def main(
     click.echo(", ".join(f"{name} {value}" for name, value in machine.items()) + "\n")
     peers = list(installed_peers(peer_names or NAMES))
     scale = latency_scale if latency_scale is not None else (0.2 if is_fast else 1.0)
-    models = [LatencyModel(scale=scale), LatencyModel(scale=scale, parallel_parts=True)]
-    session_with = partial(Session, peers, widths or ((5,) if is_fast else (3, 5, 10)), rounds)
-    comparisons: list[Comparison] = []
-    for name in names or ("small", "middle"):
-        session = session_with(includes_slow=not is_fast or name == "small")
-        comparisons += trio.run(measure_all, session, [name], models)
+    widths = widths or ((5,) if is_fast else (3, 5, 10))
+    sessions = {
+        name: Session(peers, widths, rounds, includes_slow=not is_fast or name == "small")
+        for name in names or ("small", "middle")
+    }
+    comparisons = trio.run(measure_all, sessions, LatencyModel(scale=scale))
     if json_path is not None:
         found = [attrs.asdict(each) for each in comparisons]
         write_json(json_path, {"machine": machine, "comparisons": found})

@@ -23,6 +23,7 @@ TITLE = "asyncio, aiohttp, aiolimiter"
 WRITES = "sqlite3 executemany in a thread, INSERT OR REPLACE by key, a commit a day"
 REQUIRES = ("aiohttp", "aiolimiter")
 IS_CONCURRENT = True
+SENDS_BATCHES = False
 SELECT = google_loop.SELECT
 QUERIES_PER_MINUTE = 1_200
 

@@ -17,6 +17,7 @@ TITLE = f"google-api-python-client, batches of {BATCH_SIZE}"
 WRITES = "sqlite3 executemany, INSERT OR REPLACE by key, a commit a batch"
 REQUIRES = ("google-api-python-client",)
 IS_CONCURRENT = False
+SENDS_BATCHES = True
 SELECT = google_loop.SELECT
 
 

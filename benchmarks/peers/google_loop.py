@@ -14,6 +14,7 @@ TITLE = "google-api-python-client, a loop"
 WRITES = "sqlite3 executemany, INSERT OR REPLACE by key, a commit a page"
 REQUIRES = ("google-api-python-client",)
 IS_CONCURRENT = False
+SENDS_BATCHES = False
 SELECT = "SELECT date, page, query, clicks, impressions, position FROM search_analytics"
 
 CREATE = """

@@ -22,6 +22,7 @@ TITLE = "google-api-python-client, threads"
 WRITES = "sqlite3 executemany in the main thread, INSERT OR REPLACE by key, a commit a day"
 REQUIRES = ("google-api-python-client",)
 IS_CONCURRENT = True
+SENDS_BATCHES = False
 SELECT = google_loop.SELECT
 
 

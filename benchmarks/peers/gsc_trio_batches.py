@@ -22,6 +22,7 @@ TITLE = f"gsc-trio, batches of {BATCH_SIZE}"
 WRITES = "its store: WAL, synchronous=FULL, a commit a page with its ledger entry"
 REQUIRES = ("gsc-trio",)
 IS_CONCURRENT = True
+SENDS_BATCHES = True
 SELECT = (
     "SELECT data_date, page, query, clicks, impressions, sum_position / impressions + 1 "
     "FROM search_analytics_by_page_query"

@@ -11,6 +11,7 @@ from benchmarks.peers.peer import PeerTask
 TITLE = "gsc-trio, one query a request"
 REQUIRES = ("gsc-trio",)
 IS_CONCURRENT = True
+SENDS_BATCHES = False
 WRITES = gsc_trio_batches.WRITES
 SELECT = gsc_trio_batches.SELECT
 

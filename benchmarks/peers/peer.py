@@ -67,6 +67,8 @@ class Peer(Protocol):
     """The libraries that it imports, by the names on PyPI."""
     IS_CONCURRENT: bool
     """Whether it has ``width`` HTTP requests in flight, rather than one."""
+    SENDS_BATCHES: bool
+    """Whether it matters to it how the parts of a batch are answered."""
     SELECT: str
     """SQL for (date, page, query, clicks, impressions, position) of all that it wrote."""
 

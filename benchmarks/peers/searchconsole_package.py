@@ -19,6 +19,7 @@ TITLE = "searchconsole"
 WRITES = "its to_dataframe, pandas to_sql (append), a commit a day"
 REQUIRES = ("searchconsole", "pandas")
 IS_CONCURRENT = False
+SENDS_BATCHES = False
 SELECT = "SELECT date, page, query, clicks, impressions, position FROM search_analytics"
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import statistics
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
-from functools import partial
+from contextlib import AsyncExitStack, closing
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
@@ -127,50 +127,76 @@ class Session:
     includes_slow: bool
 
     async def compare(self, held: PeerProperty, model: LatencyModel) -> list[Comparison]:
-        """Measure all peers at all widths; those that are not concurrent only once."""
-        figures: dict[tuple[str, int], PeerFigure] = {}
-        async with open_fake_process(_fake(held, model)) as api_root:
-            await self._warm(held, api_root)
+        """Measure all peers at all widths, with the parts of a batch answered in both ways.
+
+        Who is not concurrent is measured once for all widths, and who sends no batches once for
+        both ways.
+        """
+        models = [attrs.evolve(model, parallel_parts=parallel) for parallel in (False, True)]
+        figures: dict[tuple[str, int, bool], PeerFigure] = {}
+        async with AsyncExitStack() as stack:
+            servers = [
+                await stack.enter_async_context(open_fake_process(_fake(held, each)))
+                for each in models
+            ]
+            for api_root in servers:
+                await self._warm(held, api_root)
             for _ in range(self.rounds):
-                for installed, width in self._turns():
-                    figure = figures.get((installed.name, width))
-                    if figure is not None and figure.seconds[0] > SLOW_SECONDS:
-                        continue
-                    result = await measure(installed, held, api_root, width)
-                    figures[installed.name, width] = PeerFigure(
-                        name=installed.name,
-                        title=installed.peer.TITLE,
-                        width=width,
-                        seconds=[*(figure.seconds if figure else ()), result.seconds],
-                        cpu_seconds=min(
-                            result.cpu_seconds, figure.cpu_seconds if figure else result.cpu_seconds
-                        ),
-                        rows=held.workload.rows,
-                    )
-        bound = partial(latency_bound, held.workload.days, model)
+                for installed, width, parallel in self._turns():
+                    turn = (installed.name, width, parallel)
+                    before = figures.get(turn)
+                    if before is None or before.seconds[0] <= SLOW_SECONDS:
+                        result = await measure(installed, held, servers[parallel], width)
+                        figures[turn] = _figure(installed, width, held, result, before)
         return [
             Comparison(
                 workload=str(held.workload),
-                model=str(model),
+                model=str(each),
                 width=width,
-                latency_bound=bound(width, 1),
-                batch_bound=bound(width, BATCH_SIZE),
-                figures=[each for each in figures.values() if each.width in {1, width}],
+                latency_bound=latency_bound(held.workload.days, each, width, 1),
+                batch_bound=latency_bound(held.workload.days, each, width, BATCH_SIZE),
+                figures=[
+                    figures[installed.name, own_width, parallel]
+                    for installed, own_width, parallel in self._turns()
+                    if own_width in {1, width}
+                    and parallel == (each.parallel_parts and installed.peer.SENDS_BATCHES)
+                ],
             )
             for width in self.widths
+            for each in models
         ]
 
-    def _turns(self) -> Iterator[tuple[Installed, int]]:
+    def _turns(self) -> Iterator[tuple[Installed, int, bool]]:
+        """Each peer, at each width, with parts one after another and in parallel."""
         for installed in self.peers:
-            if installed.peer.IS_CONCURRENT:
-                yield from ((installed, width) for width in self.widths)
-            elif self.includes_slow:
-                yield installed, 1
+            if installed.peer.IS_CONCURRENT or self.includes_slow:
+                for width in self.widths if installed.peer.IS_CONCURRENT else (1,):
+                    yield installed, width, False
+                    if installed.peer.SENDS_BATCHES:
+                        yield installed, width, True
 
     async def _warm(self, held: PeerProperty, api_root: str) -> None:
         for installed in self.peers:
             if installed.name in WARMING:
                 await measure(installed, held, api_root, width=max(self.widths))
+
+
+def _figure(
+    installed: Installed,
+    width: int,
+    held: PeerProperty,
+    result: PeerResult,
+    before: PeerFigure | None,
+) -> PeerFigure:
+    """A result, together with those before it."""
+    return PeerFigure(
+        name=installed.name,
+        title=installed.peer.TITLE,
+        width=width,
+        seconds=[*(before.seconds if before else ()), result.seconds],
+        cpu_seconds=min(result.cpu_seconds, before.cpu_seconds if before else math.inf),
+        rows=held.workload.rows,
+    )
 
 
 async def measure(
