@@ -220,6 +220,9 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")  # counts for a new file only
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         connection.execute("PRAGMA synchronous = FULL")
+        # What SQLite keeps in case a statement fails would go to a file above 64 KiB: that takes
+        # time, and another disk that can be full.
+        connection.execute("PRAGMA temp_store = MEMORY")
         if _marks(connection)[:2] != (APPLICATION_ID, len(MIGRATIONS)):
             _make_or_update(connection, path)
         # Only now: the marks of a new database are then in the file itself, not in its log.

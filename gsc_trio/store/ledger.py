@@ -47,10 +47,13 @@ def ensure_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) 
     return dataset_id
 
 
-def forget_day(connection: sqlite3.Connection, dataset_id: int, data_date: str) -> None:
-    """Delete a day's entries."""
+def forget_pages(
+    connection: sqlite3.Connection, dataset_id: int, data_date: str, start_row: int
+) -> None:
+    """Delete the entries of a day's pages from a row on."""
     connection.execute(
-        "DELETE FROM page_ledger WHERE dataset_id = ? AND data_date = ?", (dataset_id, data_date)
+        "DELETE FROM page_ledger WHERE dataset_id = ? AND data_date = ? AND start_row >= ?",
+        (dataset_id, data_date, start_row),
     )
 
 
@@ -59,7 +62,7 @@ def record_page(
 ) -> None:
     """Enter a page; it is done once this commits."""
     connection.execute(
-        "INSERT OR REPLACE INTO page_ledger (dataset_id, data_date, start_row, row_limit, "
+        "INSERT INTO page_ledger (dataset_id, data_date, start_row, row_limit, "
         "row_count, data_state, committed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             *_job_key(dataset_id, page.job),

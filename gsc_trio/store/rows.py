@@ -1,15 +1,24 @@
-"""Rows into a table, fast.
+"""Rows into a table, fast, and none of them twice.
 
-Responsible for: the bulk insert, and what a row's numbers become on the way.
+Responsible for: the bulk insert, what a row's numbers become on the way, and that a day never has
+two rows with the same dimensions.
 Must never: change text, or let a row fill the columns of another.
 
-Python's sqlite3 gives up the interpreter lock once for each execution of a statement, and may
-wait long to get it back while the event loop decodes answers. `executemany` executes once for
-each row: beside a decoding thread it falls to a tenth of its speed. So rows are inserted in large
-``VALUES`` lists. Their sizes are powers of two, so that a page of any length is a few executions
-of statements that are parsed once: parsing costs about 2 µs a row.
+1. Rows are numbered as Google gave them, and the number is their key: a page from row n on takes
+   the place of whatever the day had from row n on. So writing a page again changes nothing, and
+   rows are appended where the table ends. With the dimensions as the key every row had to look for
+   its place among a day's others, which took as long again as everything else together.
+2. Google's pages are not a snapshot: a row can move from one page to the next while they are
+   fetched. The later page wins: once its rows are in, those of the day's earlier pages that have
+   the same dimensions go. Within a page the last of equal rows counts.
+3. Python's sqlite3 gives up the interpreter lock once for each execution of a statement, and may
+   wait long to get it back while the event loop decodes answers. `executemany` executes once for
+   each row: beside a decoding thread it falls to a tenth of its speed. So rows are inserted in
+   large ``VALUES`` lists. Their sizes are powers of two, so that a page of any length is a few
+   executions of statements that are parsed once: parsing costs about 2 µs a row.
 
-Cost: O(rows). About 60 ms for a full page of 25,000 rows of page and query.
+Cost: O(rows). About 40 ms for a full page of 25,000 rows of page and query, and as much again for
+a page behind it, whose rows are looked for in the pages before.
 """
 
 from __future__ import annotations
@@ -17,6 +26,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from operator import attrgetter
 
 from gsc_trio.errors import StorageError
 from gsc_trio.model import Row
@@ -30,28 +40,26 @@ _MEASURE_COUNT = 3
 
 _SqlValue = str | int | float | None
 
-
-def delete_day(
-    connection: sqlite3.Connection, dimensions: tuple[str, ...], dataset_id: int, data_date: str
-) -> None:
-    """Delete what a dataset has of a day."""
-    connection.execute(
-        f"DELETE FROM {table_of(dimensions)} WHERE dataset_id = ? AND data_date = ?",  # noqa: S608
-        (dataset_id, data_date),
-    )
+_keys_of = attrgetter("keys")
 
 
-def upsert_rows(
+def replace_rows(
     connection: sqlite3.Connection,
     dimensions: tuple[str, ...],
     dataset_id: int,
     data_date: str,
+    start_row: int,
     rows: Sequence[Row],
 ) -> None:
-    """Insert rows; one that is there already, by its dimensions, is replaced.
+    """Put a page's rows in the place of what a day has from its first row on.
 
-    Google's pages are not a snapshot: a row can move from one page to the next while they are
-    fetched. The later page wins.
+    Args:
+        connection: in the caller's transaction.
+        dimensions: what the rows' keys are.
+        dataset_id: whose rows they are.
+        data_date: their day.
+        start_row: how many rows of the day come before the page.
+        rows: the page.
 
     Raises:
         StorageError: a row has more or fewer keys than there are dimensions.
@@ -59,25 +67,38 @@ def upsert_rows(
         ValueError: a lone surrogate, or a number that is none.
         OverflowError: a number that no column can hold.
     """
-    width = len(dimensions)
-    if any(len(row.keys) != width for row in rows):
+    table, width = table_of(dimensions), len(dimensions)
+    if set(map(len, map(_keys_of, rows))) - {width}:
         # One too long and one too short would together fill the right number of columns.
         raise StorageError(f"a row of {data_date} does not have {width} keys: nothing was written")
-    for chunk in _chunks(rows, _largest_chunk(connection, width + _MEASURE_COUNT)):
+    page = (dataset_id, data_date, start_row)
+    connection.execute(
+        f"DELETE FROM {table} WHERE dataset_id = ? AND data_date = ? AND row_number >= ?",  # noqa: S608
+        page,
+    )
+    if len(set(map(_keys_of, rows))) < len(rows):
+        rows = list({row.keys: row for row in rows}.values())
+    for chunk in _chunks(rows, _largest_chunk(connection, 1 + width + _MEASURE_COUNT)):
         connection.execute(
-            _insert_statement(dimensions, len(chunk)), [dataset_id, data_date, *_values(chunk)]
+            _insert_statement(dimensions, len(chunk)),
+            [dataset_id, data_date, *_values(chunk, start_row)],
         )
+        start_row += len(chunk)
+    if rows and page[2] > 0:
+        connection.execute(_delete_older_statement(dimensions), page)
 
 
-def _values(rows: Sequence[Row]) -> list[_SqlValue]:
+def _values(rows: Sequence[Row], start_row: int) -> list[_SqlValue]:
+    # Row by row, since each is a few hundred bytes that the processor has to bring in from memory:
+    # going through them column by column brings them in once for each column.
     values: list[_SqlValue] = []
     extend = values.extend
-    for row in rows:
+    for row_number, row in enumerate(rows, start_row):
         impressions = round(row.impressions)
         position = row.position
         # Counted from 0, as BigQuery's export does. SQLite stores -0.0 as 0.0.
         sum_position = None if position is None else (position - 1.0) * impressions
-        extend((*row.keys, round(row.clicks), impressions, sum_position))
+        extend((row_number, *row.keys, round(row.clicks), impressions, sum_position))
     return values
 
 
@@ -101,11 +122,21 @@ def _chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
 
 @lru_cache(maxsize=512)
 def _insert_statement(dimensions: tuple[str, ...], row_count: int) -> str:
-    columns = [column_of(dimension) for dimension in dimensions]
-    placeholders = ", ".join("?" * (len(columns) + _MEASURE_COUNT))
+    columns = ["row_number", *map(column_of, dimensions), "clicks", "impressions", "sum_position"]
+    placeholders = ", ".join("?" * len(columns))
     rows = ", ".join([f"({placeholders})"] * row_count)
-    names = ", ".join(("dataset_id", "data_date", *columns, "clicks, impressions, sum_position"))
     return (
-        f"INSERT OR REPLACE INTO {table_of(dimensions)} ({names}) "  # noqa: S608
+        f"INSERT INTO {table_of(dimensions)} (dataset_id, data_date, {', '.join(columns)}) "  # noqa: S608
         f"SELECT ?, ?, * FROM (VALUES {rows})"
+    )
+
+
+def _delete_older_statement(dimensions: tuple[str, ...]) -> str:
+    """Deletes a day's rows before ``?3`` whose dimensions are among those from there on."""
+    table = table_of(dimensions)
+    columns = ", ".join(map(column_of, dimensions)) or "1"
+    day = "dataset_id = ?1 AND data_date = ?2"
+    return (
+        f"DELETE FROM {table} WHERE {day} AND row_number < ?3 AND ({columns}) IN "  # noqa: S608
+        f"(SELECT {columns} FROM {table} WHERE {day} AND row_number >= ?3)"
     )

@@ -5,9 +5,11 @@ Responsible for: what tables there are and what they are called; the marks in th
 Must never: put a value (a property's name, a query) into SQL text, or change a table outside the
 caller's transaction.
 
-Every set of dimensions has a table of its own, so that the natural key is short and complete: the
-dataset, the day and the dimensions that were asked for. All tables with a natural key are
-``WITHOUT ROWID``: the key is the table, and its order does not depend on when a row came.
+Every set of dimensions has a table of its own. The key of its rows is the dataset, the day and the
+row's number in Google's answer, which begins at 0 with the most clicks; `gsc_trio.store.rows` sees
+to it that no two rows of a day have the same dimensions. Days descend in it, as they are fetched:
+rows are then appended. All these tables are ``WITHOUT ROWID``: the key is the table, and its order
+does not depend on when a row came.
 
 A column that holds a clock time ends in ``_at``. Two runs that fetched the same differ in no
 other column.
@@ -65,13 +67,14 @@ def create_rows_table(database: Database, dimensions: tuple[str, ...]) -> None:
     if table_of(dimensions) in database.table_names():
         return
     columns = [column_of(dimension) for dimension in dimensions]
-    key = ("dataset_id", "data_date", *columns)
+    key = ("dataset_id", "data_date", "row_number")
     _create_table(
         database,
         table_of(dimensions),
         {
             "dataset_id": int,
             "data_date": str,
+            "row_number": int,
             **dict.fromkeys(columns, str),
             "clicks": int,
             "impressions": int,
@@ -79,7 +82,8 @@ def create_rows_table(database: Database, dimensions: tuple[str, ...]) -> None:
             "sum_position": float,
         },
         key=key,
-        not_null={*key, "clicks", "impressions"},
+        not_null={*key, *columns, "clicks", "impressions"},
+        descending="data_date",
     )
     refresh_views(database)
 
@@ -156,7 +160,31 @@ def _add_quota_grants(database: Database) -> None:
     _create_table(database, QUOTA_TABLE, columns, key=key, not_null={*columns} - answered)
 
 
-MIGRATIONS: list[Callable[[Database], None]] = [_create_first_schema, _add_quota_grants]
+def _number_rows(database: Database) -> None:
+    """Give rows that had their dimensions as the key the numbers that Google's order gives them."""
+    for view in database.view_names():  # one that names a table keeps it from being renamed
+        database.view(view).drop()
+    for dimensions in list(_stored_dimensions(database)):
+        table = table_of(dimensions)
+        database.rename_table(table, "unnumbered")
+        create_rows_table(database, dimensions)
+        columns = ", ".join(map(column_of, dimensions)) or "data_date"
+        measures = "clicks, impressions, sum_position"
+        order = f"clicks DESC, impressions DESC, {columns}"
+        database.execute(
+            f"INSERT INTO {table} SELECT dataset_id, data_date, row_number() OVER "  # noqa: S608
+            f"(PARTITION BY dataset_id, data_date ORDER BY {order}) - 1, "
+            f"{''.join(f'{column_of(dimension)}, ' for dimension in dimensions)}{measures} "
+            "FROM unnumbered"
+        )
+        database.table("unnumbered").drop()
+
+
+MIGRATIONS: list[Callable[[Database], None]] = [
+    _create_first_schema,
+    _add_quota_grants,
+    _number_rows,
+]
 """Each makes the next version of the schema out of the one before; the first out of nothing.
 
 A migration that was released is never edited: a change is a new one at the end.
@@ -170,13 +198,17 @@ def _create_table(
     *,
     key: tuple[str, ...],
     not_null: set[str],
+    descending: str | None = None,
 ) -> None:
     foreign_keys = _KEYED_BY_DATASET if "dataset_id" in columns else None
     sql = database.create_table_sql(
         name, columns, pk=key, not_null=not_null, foreign_keys=foreign_keys
     )
-    # sqlite-utils has no option for it.
-    database.execute(sql.rstrip().removesuffix(";") + " WITHOUT ROWID")
+    # sqlite-utils has no options for a key's order and for tables that are their key.
+    sql, begin, primary_key = sql.rstrip().removesuffix(";").rpartition("PRIMARY KEY")
+    if descending is not None:
+        primary_key = primary_key.replace(f'"{descending}"', f'"{descending}" DESC')
+    database.execute(f"{sql}{begin}{primary_key} WITHOUT ROWID")
 
 
 def _stored_dimensions(database: Database) -> Iterator[tuple[str, ...]]:

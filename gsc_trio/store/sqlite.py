@@ -8,8 +8,8 @@ The log is a write-ahead log, which lets others read while a page is written, wi
 
 A page is done when its ledger entry is there, and that comes with the page's rows in the same
 transaction. So there is nothing to repair after a crash: what the ledger does not name was never
-there. A day's first page deletes what the day held, so writing a day again leaves no row of the
-older answer; a later page replaces rows by their natural key, so writing it again changes nothing.
+there. A page takes the place of whatever its day had from its first row on, so writing a day or a
+page again leaves no row of the older answer (`gsc_trio.store.rows`).
 
 Responsible for: transactions, threads, and telling SQLite's errors in one clear line.
 Must never: leave a transaction open when a method ends, however it ends; abandon a thread that is
@@ -41,7 +41,7 @@ from gsc_trio.store.connection import (
 )
 from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.quota import read_grants, write_grants
-from gsc_trio.store.rows import delete_day, upsert_rows
+from gsc_trio.store.rows import replace_rows
 
 T = TypeVar("T")
 
@@ -149,7 +149,8 @@ class SqliteStore:
 
         Args:
             query: whose page it is.
-            page: a day's first page replaces the day; a later one replaces rows that it repeats.
+            page: it takes the place of what the day has from its first row on, and of the day's
+                earlier rows that it repeats.
             changes: what else became of the registry.
 
         Raises:
@@ -159,10 +160,9 @@ class SqliteStore:
         def work() -> None:
             connection, day = self._connection, page.job.data_date.isoformat()
             dataset_id = ledger.ensure_dataset(connection, query)
-            if page.job.start_row == 0:
-                delete_day(connection, query.dimensions, dataset_id, day)
-                ledger.forget_day(connection, dataset_id, day)
-            upsert_rows(connection, query.dimensions, dataset_id, day, page.rows)
+            start_row = page.job.start_row
+            ledger.forget_pages(connection, dataset_id, day, start_row)
+            replace_rows(connection, query.dimensions, dataset_id, day, start_row, page.rows)
             ledger.record_page(connection, dataset_id, page, query.data_state)
             ledger.apply_changes(connection, dataset_id, changes)
             # Last, since the changes may name this page's job too, as taken.

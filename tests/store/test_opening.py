@@ -85,7 +85,7 @@ async def test_any_file_name_will_do(
         async with open_sqlite_store(tmp_path / name) as store:
             await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
     assert os.listdir(tmp_path) == [name]
-    assert "'2024-01-01','a'" in comparable_dump(tmp_path / name)
+    assert "'2024-01-01',0,'a'" in comparable_dump(tmp_path / name)
 
 
 async def test_a_relative_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

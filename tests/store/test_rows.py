@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gsc_trio.model import Row
 from gsc_trio.store.connection import open_connection
-from gsc_trio.store.rows import delete_day, upsert_rows
+from gsc_trio.store.rows import replace_rows
 from gsc_trio.store.schema import as_sqlite_utils, create_rows_table
 
 DIMENSIONS = ("page", "query")
@@ -29,15 +29,24 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Con
         yield opened
 
 
-def written_and_read(connection: sqlite3.Connection, rows: list[Row]) -> list[tuple[object, ...]]:
+def write(connection: sqlite3.Connection, rows: list[Row], start_row: int = 0) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    delete_day(connection, DIMENSIONS, 1, DAY)
-    upsert_rows(connection, DIMENSIONS, 1, DAY, rows)
+    replace_rows(connection, DIMENSIONS, 1, DAY, start_row, rows)
     connection.execute("COMMIT")
+
+
+def written_and_read(connection: sqlite3.Connection, rows: list[Row]) -> list[tuple[object, ...]]:
+    write(connection, rows)
     return connection.execute(
         "SELECT page, query, clicks, impressions, sum_position, "
         "typeof(clicks), typeof(impressions), typeof(sum_position) "
         "FROM search_analytics_by_page_query ORDER BY page, query"
+    ).fetchall()
+
+
+def numbers_and_keys(connection: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return connection.execute(
+        "SELECT row_number, page, query FROM search_analytics_by_page_query ORDER BY row_number"
     ).fetchall()
 
 
@@ -69,6 +78,41 @@ def test_any_row_survives_and_the_last_of_equal_keys_wins(
             "null" if sum_position is None else "real",
         )
     assert written_and_read(connection, rows) == [expected[keys] for keys in sorted(expected)]
+
+
+few_keys = st.tuples(st.sampled_from("abc"), st.sampled_from("abc"))
+
+
+@given(st.lists(st.lists(few_keys, max_size=9), min_size=1, max_size=4), st.integers(0, 5))
+def test_pages_that_share_rows_leave_each_row_once_as_the_latest_page_has_it(
+    connection: sqlite3.Connection, pages: list[list[tuple[str, str]]], again: int
+) -> None:
+    starts = [sum(map(len, pages[:number])) for number in range(len(pages))]
+    latest: dict[tuple[str, str], float] = {}
+    for number, (start_row, page) in enumerate(zip(starts, pages, strict=True)):
+        rows = [Row(keys, float(start_row + place)) for place, keys in enumerate(page)]
+        latest.update((row.keys, row.clicks) for row in rows)  # type: ignore[misc]
+        for _ in range(1 + (again == number)):
+            write(connection, rows, start_row)
+    stored = connection.execute(
+        "SELECT page, query, clicks FROM search_analytics_by_page_query"
+    ).fetchall()
+    assert sorted(stored) == sorted((*keys, clicks) for keys, clicks in latest.items())
+
+
+def test_rows_are_numbered_as_google_gave_them(connection: sqlite3.Connection) -> None:
+    write(connection, [Row(("p", "z")), Row(("p", "a"))])
+    write(connection, [Row(("p", "m"))], 2)
+    assert numbers_and_keys(connection) == [(0, "p", "z"), (1, "p", "a"), (2, "p", "m")]
+
+
+def test_a_page_that_is_written_again_leaves_nothing_behind_it(
+    connection: sqlite3.Connection,
+) -> None:
+    write(connection, [Row(("p", "a")), Row(("p", "b"))])
+    write(connection, [Row(("p", "c")), Row(("p", "d"))], 2)
+    write(connection, [Row(("p", "e"))], 2)
+    assert numbers_and_keys(connection) == [(0, "p", "a"), (1, "p", "b"), (2, "p", "e")]
 
 
 def test_numbers_that_are_not_whole_are_rounded(connection: sqlite3.Connection) -> None:

@@ -50,7 +50,7 @@ async def test_a_page_is_there_with_its_rows_and_its_ledger_entry(
 ) -> None:
     await store.write_page(query, make_page(1, rows=[Row(("trio",), 3.0, 10.0, 2.5)]), NO_CHANGES)
     assert reader.execute("SELECT * FROM search_analytics_by_query").fetchall() == [
-        (1, "2024-01-01", "trio", 3, 10, 15.0)
+        (1, "2024-01-01", 0, "trio", 3, 10, 15.0)
     ]
     assert reader.execute(
         "SELECT dataset_id, data_date, start_row, row_limit, row_count, data_state FROM page_ledger"
