@@ -8,13 +8,28 @@ elsewhere), hold a whole batch in memory, or show the token.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from importlib.metadata import version
 
 import attrs
 import httpx
 import msgspec
+import trio
 
 from gsc_trio.access import AccessTokens, TokenSource
 from gsc_trio.config import Settings
@@ -32,11 +47,16 @@ from gsc_trio.wire.multipart import (
     choose_boundary,
     encode_batch,
 )
-from gsc_trio.wire.query import decode_page, encode_query, query_path
+from gsc_trio.wire.query import decode_page_in_steps, encode_query, query_path
 
 USER_AGENT = f"gsc-trio/{version('gsc-trio')} (gzip)"
 """Google compresses answers only if "gzip" is also in the user agent (Source: Google APIs'
 performance guide)."""
+
+
+Admit = Callable[[Job, int], AbstractAsyncContextManager[None]]
+"""Waits until there is room for a job's answer, given the length of its JSON in bytes; the answer
+is decoded in its body."""
 
 
 class Site(msgspec.Struct, frozen=True, rename="camel"):
@@ -72,6 +92,8 @@ class SearchConsole:
     ) -> None:
         self._http = http
         self._tokens = tokens
+        # Side by side, ten answers would all be ready when the last one is.
+        self._decoding = trio.Lock()
         self.settings = settings
         """What it was opened with; runs that are given no settings take these."""
         self.limiter = limiter
@@ -80,7 +102,12 @@ class SearchConsole:
         """Whose quota is spent: a name, no secret."""
 
     async def query(
-        self, query: SearchAnalyticsQuery, job: Job, *, grant: Grant | None = None
+        self,
+        query: SearchAnalyticsQuery,
+        job: Job,
+        *,
+        grant: Grant | None = None,
+        admit: Admit | None = None,
     ) -> Page:
         """One searchanalytics.query call.
 
@@ -88,6 +115,7 @@ class SearchConsole:
             query: what to ask for.
             job: which day, from which row on.
             grant: permits that are already there; without, it waits for one.
+            admit: what the answer is decoded in, once there is room for it.
 
         Raises:
             ApiError: the kind says whether asking again may help.
@@ -100,11 +128,16 @@ class SearchConsole:
                 headers={"Content-Type": "application/json"},
             )
             content = await self._fetch(request, held)
-        return decode_page(query, job, content)
+        return await self._decode(query, job, content, admit)
 
     @asynccontextmanager
     async def query_batch(
-        self, query: SearchAnalyticsQuery, jobs: Sequence[Job], *, grant: Grant | None = None
+        self,
+        query: SearchAnalyticsQuery,
+        jobs: Sequence[Job],
+        *,
+        grant: Grant | None = None,
+        admit: Admit | None = None,
     ) -> AsyncIterator[AsyncIterator[Page | Failure]]:
         """Many searchanalytics.query calls in one HTTP request, answered one by one.
 
@@ -116,6 +149,7 @@ class SearchConsole:
             query: what to ask for.
             jobs: which days, from which rows on; at most 1,000.
             grant: permits for all of them that are already there; without, it waits for them.
+            admit: what each answer is decoded in, once there is room for it.
 
         Raises:
             ApiError: the whole request failed, at once or in the middle of the answers. Jobs that
@@ -141,7 +175,7 @@ class SearchConsole:
         async with (
             self._permits(query.site_url, len(jobs), grant) as held,
             self._send(request, held, queries=len(jobs)) as (response, token),
-            aclosing(self._answers(response, query, jobs_by_id, held, token)) as answers,
+            aclosing(self._answers(response, query, jobs_by_id, held, token, admit)) as answers,
         ):
             yield answers
 
@@ -158,6 +192,29 @@ class SearchConsole:
             return msgspec.json.decode(content, type=_SiteList).site_entry
         except msgspec.DecodeError as error:
             raise MalformedResponseError(f"the answer is no list of sites: {error}") from None
+
+    async def _answer(
+        self, query: SearchAnalyticsQuery, job: Job, part: BatchPart, admit: Admit | None
+    ) -> Page | Failure:
+        if part.status == 0:
+            return Failure(job, MalformedResponseError(part.reason))
+        if part.status != httpx.codes.OK:
+            error = classify(part.status, part.content, part.headers.get("retry-after"))
+            return Failure(job, error)
+        try:
+            return await self._decode(query, job, part.content, admit)
+        except MalformedResponseError as error:
+            return Failure(job, error)
+
+    async def _decode(
+        self, query: SearchAnalyticsQuery, job: Job, content: bytes, admit: Admit | None
+    ) -> Page:
+        """Decode a page and let others run between its steps."""
+        async with admit(job, len(content)) if admit else nullcontext(), self._decoding:
+            steps = decode_page_in_steps(query, job, content)
+            while (page := next(steps)) is None:
+                await trio.lowlevel.checkpoint()
+        return page
 
     @asynccontextmanager
     async def _permits(self, site: str, count: int, grant: Grant | None) -> AsyncIterator[Grant]:
@@ -206,6 +263,7 @@ class SearchConsole:
         jobs_by_id: dict[str, Job],
         grant: Grant,
         token: str | None,
+        admit: Admit | None,
     ) -> AsyncGenerator[Page | Failure, None]:
         unanswered = dict(jobs_by_id)
         decoder = MultipartDecoder(response.headers.get("Content-Type", ""))
@@ -220,12 +278,14 @@ class SearchConsole:
                 job = unanswered.pop(part.content_id or "", None)
                 if job is not None:
                     grant.settle()
-                    answer = _answer(query, job, part)
+                    answer = await self._answer(query, job, part, admit)
                     if isinstance(answer, Failure):
                         answer = Failure(job, self._tokens.judge(answer.error, token))
                     else:
                         self._tokens.accept()
                     yield answer
+                    del answer
+                del part  # a page weighs much, and the next one may be long in coming
         decoder.close()
         for job in unanswered.values():
             error = MalformedResponseError("the batch's answer has no part for this query")
@@ -270,17 +330,6 @@ async def open_search_console(
             settings=settings,
             tokens=AccessTokens(settings.access_token, token_source),
         )
-
-
-def _answer(query: SearchAnalyticsQuery, job: Job, part: BatchPart) -> Page | Failure:
-    if part.status == 0:
-        return Failure(job, MalformedResponseError(part.reason))
-    if part.status != httpx.codes.OK:
-        return Failure(job, classify(part.status, part.content, part.headers.get("retry-after")))
-    try:
-        return decode_page(query, job, part.content)
-    except MalformedResponseError as error:
-        return Failure(job, error)
 
 
 @contextmanager

@@ -93,7 +93,7 @@ class Settings:
         has_flag=True,
     )
     max_waiting_bytes: int = _setting(
-        64 * 1024 * 1024,
+        16 * 1024 * 1024,
         "How many bytes of answers may wait in memory for their turn to be written; what is over "
         "it waits in a temporary file, and reading stops when the database is what is slow.",
         minimum=1,

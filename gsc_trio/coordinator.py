@@ -22,10 +22,12 @@ Theory of operation:
    its own place in the registry. So the next job in line is always in flight, or first in the
    queue with a place free for it. Follow-up jobs are placed by this class, never by a worker, and
    the backlog always has room (it is bounded by the plan: three pages a day at the most).
-4. Pages that wait weigh at most ``max_waiting_bytes`` in memory, and one page for each worker
-   more. When the sink is what is slow, `submit_results` holds the worker back, so that it stops
-   reading from its socket. When order is what keeps pages waiting, they go to a spill file: the
-   page that is next in line is then always let in.
+4. Pages that wait weigh at most ``max_waiting_bytes`` in memory, and one page more. An answer is
+   let in by `admit` before it is decoded: rows take several times as much room. When the sink is
+   what is slow, `admit` holds the worker back, so that it stops reading from its socket. The page
+   that is next in line is always let in. When order is what keeps pages waiting, that page may be
+   behind another on the same socket, so nobody may be held back: what has no room goes to a spill
+   file.
 5. Every state change is a synchronous method or a part without a checkpoint. State is put right
    first and awaited after, so cancellation anywhere loses nothing.
 
@@ -104,12 +106,13 @@ class Coordinator:
         self._taken: dict[Job, str] = {}
         self._returned: list[Job] = []
         self._waiting = PageBuffer(settings.max_waiting_bytes, spill_file)
+        self._asking: set[int] = set()
         self._next_in_line = 0
         self._is_writing = False
         self._no_more_pages = False
         self._idle_workers = trio.lowlevel.ParkingLot()
         self._writer_wakeup = trio.Event()
-        self._page_written = RepeatedEvent()
+        self._room_changed = RepeatedEvent()
         self._writer_ended = trio.Event()
         self._peaks = [0, 0, 0]
         self._note_peaks()
@@ -145,7 +148,7 @@ class Coordinator:
         self._instruments.handle(
             BatchTaken(
                 worker=worker,
-                jobs=count,
+                jobs=len(jobs),
                 queue_depth=len(self._queue),
                 in_flight=len(self._in_flight),
             )
@@ -156,29 +159,76 @@ class Coordinator:
         """Wait until `take_batch` may have something else to say."""
         await self._idle_workers.park()
 
+    @asynccontextmanager
+    async def admit(self, job: Job, content_bytes: int) -> AsyncIterator[None]:
+        """Wait until there is room for the answer to a job; it is decoded in the body.
+
+        The room is given back if the body fails, or when the page was submitted and has left.
+
+        Args:
+            job: which is in flight.
+            content_bytes: how long the answer's JSON is.
+
+        Raises:
+            StorageError: the spill file cannot be written.
+        """
+        entry = await self._reserve_room(job, content_bytes)
+        try:
+            yield
+        except BaseException:
+            if entry is not None:
+                self._waiting.release(entry.sequence)
+                self._room_changed.set()
+            raise
+
+    async def _reserve_room(self, job: Job, content_bytes: int) -> QueuedJob | None:
+        await trio.lowlevel.checkpoint()
+        entry = self._in_flight.get(job)
+        if entry is None or self._waiting.is_expected(entry.sequence):
+            return None
+        self._asking.add(entry.sequence)
+        try:
+            await self._wait_for_room(entry.sequence, content_bytes)
+            self._waiting.reserve(entry.sequence, content_bytes)
+        finally:
+            self._asking.remove(entry.sequence)
+            self._room_changed.set()
+        self._note_peaks()
+        return entry
+
+    async def _wait_for_room(self, sequence: int, content_bytes: int) -> None:
+        while sequence != self._next_in_line:
+            is_first = sequence == min(self._asking)
+            last = self._waiting.last_in_memory()
+            if is_first and self._waiting.has_room_for(content_bytes):
+                return
+            if not self._is_held_up_by_order:
+                await self._room_changed.wait()
+            elif not self._waiting.is_over:
+                return  # it goes to the spill file as soon as it is decoded
+            elif last is not None:
+                await self._spill(last)
+            else:  # others are being decoded, to be spilled then
+                await self._room_changed.wait()
+
     async def submit_results(self, page: Page) -> None:
-        """Take an answer. Waits while the sink lags behind, so that reading stops meanwhile.
+        """Take a page. One that was not let in by `admit` is, first.
 
         An answer to a job that is not in flight, or that was answered already, is left out.
 
         Raises:
             StorageError: the spill file cannot be written.
         """
+        await self._reserve_room(page.job, page.content_bytes)
         entry = self._in_flight.get(page.job)
         if entry is None or entry.is_answered:
-            await trio.lowlevel.checkpoint()
             return
         entry.is_answered = True
         self._waiting.add(entry.sequence, page)
         self._note_peaks()
         self._writer_wakeup.set()
-        await trio.lowlevel.checkpoint()
-        while self._waiting.is_over:
-            if not self._is_writing and self._next_in_line not in self._waiting:
-                if entry.sequence in self._waiting:
-                    await self._waiting.spill(entry.sequence)
-                return
-            await self._page_written.wait()
+        if self._waiting.is_over and self._is_held_up_by_order:
+            await self._spill(entry.sequence)
 
     def requeue_batch(self, jobs: Iterable[Job]) -> None:
         """Put jobs back to the front of the queue; those that are answered stay where they are."""
@@ -191,11 +241,13 @@ class Coordinator:
         if not entries:
             return
         for entry in entries:
+            self._waiting.release(entry.sequence)
             self._taken.pop(entry.job, None)
             self._returned.append(entry.job)
         self._queue.give_back(entries)
         self._note_peaks()
         self._writer_wakeup.set()
+        self._room_changed.set()
         self._wake_workers()
 
     def halt(self, halt: Halt) -> None:
@@ -266,6 +318,21 @@ class Coordinator:
         now = (len(self._queue), len(self._in_flight), self._waiting.bytes_in_memory)
         self._peaks = [max(pair) for pair in zip(self._peaks, now, strict=True)]
 
+    # Where pages wait.
+
+    @property
+    def _is_held_up_by_order(self) -> bool:
+        """Whether the sink has nothing to do, since the next page in line is not here."""
+        return not (
+            self._is_writing
+            or self._waiting.is_expected(self._next_in_line)
+            or self._next_in_line in self._asking
+        )
+
+    async def _spill(self, sequence: int) -> None:
+        await self._waiting.spill(sequence)
+        self._room_changed.set()
+
     # The hand-over.
 
     async def _hand_over_pages(self, scope: trio.CancelScope) -> None:
@@ -318,7 +385,7 @@ class Coordinator:
                 self.halt(verdict)
         finally:
             self._is_writing = False
-            self._page_written.set()
+            self._room_changed.set()
         self._wake_workers()
 
     def _take_changes(self) -> InFlightChanges:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
-from gsc_trio.client import Failure, SearchConsole
+from gsc_trio.client import Admit, Failure, SearchConsole
 from gsc_trio.errors import ApiError
 from gsc_trio.model import Job, Page, SearchAnalyticsQuery
 from gsc_trio.permits import Grant
@@ -35,7 +35,12 @@ class Fetcher:
     instruments: Instruments
 
     async def fetch(
-        self, jobs: Sequence[Job], grant: Grant, receive: Callable[[Page], Awaitable[None]]
+        self,
+        jobs: Sequence[Job],
+        grant: Grant,
+        receive: Callable[[Page], Awaitable[None]],
+        *,
+        admit: Admit | None = None,
     ) -> list[Failure]:
         """Ask for jobs, with a plain query if it is one and with a batch otherwise.
 
@@ -43,6 +48,7 @@ class Fetcher:
             jobs: which days, from which rows on.
             grant: permits for all of them.
             receive: gets each page as it arrives; while it is busy, nothing more is read.
+            admit: what each answer is decoded in, once there is room for it; the same holds.
 
         Returns:
             The jobs that were not answered with a page, in the order of ``jobs``.
@@ -61,17 +67,20 @@ class Fetcher:
             self.instruments.handle(RequestSent(queries=len(jobs), is_batch=len(jobs) > 1))
             try:
                 if len(jobs) == 1:
-                    page = await self.client.query(self.query, jobs[0], grant=grant)
+                    page = await self.client.query(self.query, jobs[0], grant=grant, admit=admit)
                     del unanswered[page.job]
                     await take(page)
                 else:
-                    async with self.client.query_batch(self.query, jobs, grant=grant) as answers:
+                    async with self.client.query_batch(
+                        self.query, jobs, grant=grant, admit=admit
+                    ) as answers:
                         async for answer in answers:
                             del unanswered[answer.job]
                             if isinstance(answer, Page):
                                 await take(answer)
                             else:
                                 failures[answer.job] = answer.error
+                            del answer  # not to hold a page while the next one is waited for
             except ApiError as error:
                 failures.update(dict.fromkeys(unanswered, error))
         return [Failure(job, failures[job]) for job in jobs if job in failures]

@@ -70,15 +70,16 @@ class JobQueue:
         """Take the first job and every n-th behind it.
 
         Args:
-            count: how many, at most as many as there are.
+            count: how many at the most; at the end of the queue it may be a few less.
             among: how many of the first jobs they are to be spread over, about.
         """
         queue = self._queue
-        step = max(1, min(round(among / count), len(queue) // count))
-        taken, left = [], []
-        for _ in range(count):
+        step = max(1, round(min(among, len(queue)) / count))
+        taken: list[QueuedJob] = []
+        left: list[QueuedJob] = []
+        while queue and len(taken) < count:
             taken.append(queue.popleft())
-            left += [queue.popleft() for _ in range(step - 1)]
+            left += [queue.popleft() for _ in range(min(step - 1, len(queue)))]
         queue.extendleft(reversed(left))
         self._refill()
         return taken

@@ -21,8 +21,9 @@ class PageBuffer:
         self._max_bytes = max_bytes
         self._spill_file = spill_file
         self._pages: dict[int, Page | SpilledPage] = {}
+        self._reserved: dict[int, int] = {}
         self.bytes_in_memory = 0
-        """What the pages in memory weigh, by the length of their JSON."""
+        """What the pages in memory weigh by the length of their JSON, and those that are coming."""
         self.pages_spilled = 0
         """Pages that ever went to the spill file."""
 
@@ -37,12 +38,35 @@ class PageBuffer:
         """Whether the pages in memory weigh more than they may."""
         return self.bytes_in_memory > self._max_bytes
 
+    def has_room_for(self, content_bytes: int) -> bool:
+        """Whether another page can wait in memory."""
+        return self.bytes_in_memory + content_bytes <= self._max_bytes
+
+    def is_expected(self, sequence: int) -> bool:
+        """Whether a page is here, or has a place reserved."""
+        return sequence in self._pages or sequence in self._reserved
+
     def first(self) -> int:
         """The lowest sequence number that waits."""
         return min(self._pages)
 
+    def last_in_memory(self) -> int | None:
+        """The highest sequence number that waits in memory, if any does."""
+        in_memory = (number for number, page in self._pages.items() if isinstance(page, Page))
+        return max(in_memory, default=None)
+
+    def reserve(self, sequence: int, content_bytes: int) -> None:
+        """Count a page that is about to come."""
+        self._reserved[sequence] = content_bytes
+        self.bytes_in_memory += content_bytes
+
+    def release(self, sequence: int) -> None:
+        """It does not come after all; or there was no place reserved for it."""
+        self.bytes_in_memory -= self._reserved.pop(sequence, 0)
+
     def add(self, sequence: int, page: Page) -> None:
-        """Let a page wait, in memory at first."""
+        """Let a page wait, in memory at first, in the place that may be reserved for it."""
+        self.release(sequence)
         self._pages[sequence] = page
         self.bytes_in_memory += page.content_bytes
 

@@ -122,7 +122,9 @@ class _Worker:
         jobs = batch.jobs[: grant.count]
         try:
             coordinator.requeue_batch(batch.jobs[grant.count :])
-            failures = await pool.fetcher.fetch(jobs, grant, coordinator.submit_results)
+            failures = await pool.fetcher.fetch(
+                jobs, grant, coordinator.submit_results, admit=coordinator.admit
+            )
         finally:
             # What is not answered by now goes back, also when cancelled or crashing.
             coordinator.requeue_batch(jobs)

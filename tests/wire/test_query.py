@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gsc_trio.errors import MalformedResponseError
 from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
-from gsc_trio.wire.query import decode_page, encode_query, query_path
+from gsc_trio.wire import query as wire_query
+from gsc_trio.wire.query import decode_page, decode_page_in_steps, encode_query, query_path
 
 QUERY = SearchAnalyticsQuery("sc-domain:example.com", row_limit=3)
 JOB = Job(dt.date(2026, 3, 1), 25_000)
@@ -240,3 +241,51 @@ def test_an_answer_cut_off_anywhere_is_malformed(length: int) -> None:
     content = '{"rows": [{"keys": ["é", "😀"], "clicks": 1.5, "position": 2}], "x": "y"}'.encode()
     with pytest.raises(MalformedResponseError):
         page_of(content[: length % len(content)])
+
+
+MANY = SearchAnalyticsQuery("sc-domain:example.com")
+awkward_texts = st.text() | st.sampled_from(['},{"keys"', '"},{"keys":["', "\\", '\\"},{"keys"'])
+json_rows = st.lists(
+    st.fixed_dictionaries(
+        {"keys": st.tuples(awkward_texts, awkward_texts), "clicks": st.integers(0, 10**6)}
+    ),
+    max_size=30,
+)
+
+
+@given(json_rows, st.sampled_from([(",", ":"), (", ", ": ")]), st.booleans(), st.integers(1, 200))
+def test_a_page_in_steps_is_the_page_as_a_whole(
+    rows: list[dict[str, object]], separators: tuple[str, str], is_ascii: bool, step_bytes: int
+) -> None:
+    content = json.dumps(
+        {"rows": rows, "responseAggregationType": "byPage"},
+        separators=separators,
+        ensure_ascii=is_ascii,
+    ).encode(errors="replace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire_query, "STEP_BYTES", step_bytes)
+        *steps, page = decode_page_in_steps(MANY, JOB, content)
+    assert steps == [None] * len(steps)
+    assert page == decode_page(MANY, JOB, content)
+    assert page is not None
+    assert len(page.rows) == len(rows)
+    if separators == (",", ":"):
+        assert (len(steps) > 0) == (content.find(b'},{"keys"', 9 + step_bytes) >= 0)
+
+
+@given(st.data())
+def test_damage_is_found_in_steps_as_in_the_whole(data: st.DataObject) -> None:
+    rows = [{"keys": ["a", "b"], "clicks": number} for number in range(40)]
+    content = bytearray(json.dumps({"rows": rows}, separators=(",", ":")).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(9, len(content) - 1))] = data.draw(st.integers(0, 255))
+
+    def outcome(step_bytes: int) -> object:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(wire_query, "STEP_BYTES", step_bytes)
+            try:
+                return decode_page(MANY, JOB, bytes(content))
+            except MalformedResponseError:
+                return "malformed"
+
+    assert outcome(100) == outcome(1_000_000)
