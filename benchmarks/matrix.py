@@ -58,8 +58,8 @@ FAST: Mapping[str, Selection] = {
 """Under two minutes."""
 
 RIGOROUS: Mapping[str, Selection] = {
-    "small": Selection(_ALL, latency_scale=0.4),
-    "middle": Selection(_ALL, latency_scale=0.4),
+    "small": Selection(_ALL, latency_scale=0.25),
+    "middle": Selection(_ALL, latency_scale=0.25),
     "full": Selection(_ALL, latency_scale=0.4),
 }
 """The whole matrix, in about 25 minutes."""
