@@ -38,6 +38,8 @@ from gsc_trio.testing import (
     recorded_properties,
     serve_fake_search_console,
 )
+from gsc_trio.testing.cassette import request_for
+from gsc_trio.wire.query import encode_query
 
 SITE = "sc-domain:example.com"
 END = dt.date(2026, 3, 4)
@@ -117,6 +119,18 @@ async def test_it_answers_in_the_encoding_and_the_layout_that_are_asked_for(
     assert answer.content == simulated.content
     assert answer.headers.get("Content-Encoding") == simulated.headers.get("Content-Encoding")
     assert answer.headers["Content-Type"] == simulated.headers["Content-Type"]
+
+
+async def test_bodies_are_sent_as_they_lie_in_the_cassette() -> None:
+    request = request_for(QUERY, END, 0)
+    content = encode_query(QUERY, Job(END))
+    async with (
+        serve_fake_search_console(replaying()) as api_root,
+        httpx.AsyncClient(base_url=api_root, headers={"Accept-Encoding": "gzip"}) as http,
+        http.stream("POST", f"{PATH}?prettyPrint=false", content=content) as answer,
+    ):
+        sent = b"".join([chunk async for chunk in answer.aiter_raw()])
+    assert sent == CASSETTE.answers[request].body.as_gzip()
 
 
 async def test_what_was_not_recorded_is_refused_in_a_line_that_says_what() -> None:
