@@ -20,7 +20,7 @@ from benchmarks.peers.google_loop import CREATE, INSERT, values_of
 from benchmarks.peers.peer import PeerTask
 
 TITLE = "asyncio, aiohttp, aiolimiter"
-WRITES = "sqlite3 executemany in a thread, INSERT OR REPLACE by key, a commit a day"
+WRITES = "sqlite3 as it comes, in a thread, executemany by key, a commit a day"
 REQUIRES = ("aiohttp", "aiolimiter")
 IS_CONCURRENT = True
 SENDS_BATCHES = False

@@ -14,7 +14,7 @@ from benchmarks.peers.google_loop import CREATE, INSERT, values_of
 from benchmarks.peers.peer import BATCH_SIZE, PeerTask
 
 TITLE = f"google-api-python-client, batches of {BATCH_SIZE}"
-WRITES = "sqlite3 executemany, INSERT OR REPLACE by key, a commit a batch"
+WRITES = "sqlite3 as it comes, executemany by key, a commit a batch"
 REQUIRES = ("google-api-python-client",)
 IS_CONCURRENT = False
 SENDS_BATCHES = True

@@ -11,7 +11,7 @@ from benchmarks.peers.google_client import build_service
 from benchmarks.peers.peer import PeerTask
 
 TITLE = "google-api-python-client, a loop"
-WRITES = "sqlite3 executemany, INSERT OR REPLACE by key, a commit a page"
+WRITES = "sqlite3 as it comes, executemany by key, a commit a page"
 REQUIRES = ("google-api-python-client",)
 IS_CONCURRENT = False
 SENDS_BATCHES = False

@@ -19,7 +19,7 @@ from benchmarks.peers.google_loop import CREATE, INSERT, values_of
 from benchmarks.peers.peer import PeerTask
 
 TITLE = "google-api-python-client, threads"
-WRITES = "sqlite3 executemany in the main thread, INSERT OR REPLACE by key, a commit a day"
+WRITES = "sqlite3 as it comes, in the main thread, executemany by key, a commit a day"
 REQUIRES = ("google-api-python-client",)
 IS_CONCURRENT = True
 SENDS_BATCHES = False
