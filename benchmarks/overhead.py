@@ -1,4 +1,4 @@
-"""What `benchmarks.rate_limiter` and `benchmarks.coordinator` share: costs, tables, verdicts.
+"""Costs, tables and verdicts of `benchmarks.rate_limiter`, `benchmarks.coordinator` and peers.
 
 Costs are seconds of this thread's processor time, so other programs on the machine cost nothing.
 A benchmark that waits does so in virtual time, which is free. What trio itself takes for tasks
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import json
-import platform
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +17,8 @@ from typing import Any, Self
 
 import attrs
 import click
+
+from benchmarks.machine import describe_machine
 
 MUST_MICROSECONDS = 100.0
 """What limiter and coordinator together may take for a job."""
@@ -85,11 +86,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def write_json(path: Path, results: Mapping[str, Any]) -> None:
     """Write results with what they were measured on."""
-    machine = {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
-    path.write_text(json.dumps({"machine": machine, **results}, indent=2) + "\n")
+    results = {"machine": describe_machine(), **results}
+    path.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def _as_text(value: object) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
@@ -94,11 +94,13 @@ def print_comparison(comparison: Comparison) -> None:
         click.echo(f"  {verdict}")
 
 
-async def measure_all(sessions: Mapping[str, Session], model: LatencyModel) -> list[Comparison]:
-    """Measure each property in its session, and print what came out as it is done."""
+async def measure_all(
+    session: Session, names: Sequence[str], model: LatencyModel
+) -> list[Comparison]:
+    """Measure properties, and print each as it is done."""
     comparisons = []
     with tempfile.TemporaryDirectory(prefix="gsc-trio-cassettes-") as folder:
-        for name, session in sessions.items():
+        for name in names:
             held = await trio.to_thread.run_sync(make_property, PROPERTIES[name], Path(folder))
             found = await session.compare(held, model)
             for comparison in found:
@@ -109,10 +111,10 @@ async def measure_all(sessions: Mapping[str, Session], model: LatencyModel) -> l
 
 @click.command("python -m benchmarks.peers", help=__doc__)
 @click.option("--fast/--rigorous", "is_fast", default=True, show_default=True,
-    help="Width 5, a fifth of the latency and concurrent peers only for the larger property, in "
-    "three minutes; or widths 3, 5 and 10 at full latency, in about an hour.")  # fmt: skip
+    help="The small property at width 5 and a fifth of the latency, in under three minutes; or "
+    "both at widths 3, 5 and 10 and full latency, in about half an hour.")  # fmt: skip
 @click.option("--property", "names", multiple=True, type=click.Choice(["small", "middle"]),
-    help="Only this property.")  # fmt: skip
+    help="Only this property; may be given more than once.")  # fmt: skip
 @click.option("--peer", "peer_names", multiple=True, type=click.Choice(NAMES),
     help="Only this peer; may be given more than once.")  # fmt: skip
 @click.option("--width", "widths", multiple=True, type=click.IntRange(2, 100), metavar="N",
@@ -139,14 +141,12 @@ def main(
     peers = list(installed_peers(peer_names or NAMES))
     scale = latency_scale if latency_scale is not None else (0.2 if is_fast else 1.0)
     widths = widths or ((5,) if is_fast else (3, 5, 10))
-    sessions = {
-        name: Session(peers, widths, rounds, includes_slow=not is_fast or name == "small")
-        for name in names or ("small", "middle")
-    }
-    comparisons = trio.run(measure_all, sessions, LatencyModel(scale=scale))
+    names = names or (("small",) if is_fast else ("small", "middle"))
+    session = Session(peers, widths, rounds)
+    comparisons = trio.run(measure_all, session, names, LatencyModel(scale=scale))
     if json_path is not None:
         found = [attrs.asdict(each) for each in comparisons]
-        write_json(json_path, {"machine": machine, "comparisons": found})
+        write_json(json_path, {"comparisons": found})
     verdicts = [verdict_on(comparison) for comparison in comparisons]
     return FAILED if any(verdict and not verdict.is_good for verdict in verdicts) else COMPLETE
 

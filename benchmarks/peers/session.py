@@ -118,13 +118,11 @@ class Session:
         peers: who takes part.
         widths: how many HTTP requests in flight.
         rounds: how often, for runs that are not slow.
-        includes_slow: whether peers that are not concurrent take part.
     """
 
     peers: Sequence[Installed]
     widths: Sequence[int]
     rounds: int
-    includes_slow: bool
 
     async def compare(self, held: PeerProperty, model: LatencyModel) -> list[Comparison]:
         """Measure all peers at all widths, with the parts of a batch answered in both ways.
@@ -169,11 +167,10 @@ class Session:
     def _turns(self) -> Iterator[tuple[Installed, int, bool]]:
         """Each peer, at each width, with parts one after another and in parallel."""
         for installed in self.peers:
-            if installed.peer.IS_CONCURRENT or self.includes_slow:
-                for width in self.widths if installed.peer.IS_CONCURRENT else (1,):
-                    yield installed, width, False
-                    if installed.peer.SENDS_BATCHES:
-                        yield installed, width, True
+            for width in self.widths if installed.peer.IS_CONCURRENT else (1,):
+                yield installed, width, False
+                if installed.peer.SENDS_BATCHES:
+                    yield installed, width, True
 
     async def _warm(self, held: PeerProperty, api_root: str) -> None:
         for installed in self.peers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,9 +10,11 @@ from pathlib import Path
 import attrs
 import pytest
 import trio
+from click.testing import CliRunner
 
 from benchmarks.latency_model import LatencyModel
 from benchmarks.measurement import WrongAnswerError
+from benchmarks.peers import __main__ as command_line
 from benchmarks.peers import google_loop
 from benchmarks.peers.__main__ import verdict_on
 from benchmarks.peers.peer import PeerTask
@@ -24,7 +27,7 @@ from benchmarks.peers.session import (
     check,
     installed_peers,
 )
-from benchmarks.workload import Property
+from benchmarks.workload import PROPERTIES, Property
 
 INSTALLED = list(installed_peers(NAMES))
 LOOP = next(installed for installed in INSTALLED if installed.name == "google_loop")
@@ -59,7 +62,7 @@ def test_peers_whose_libraries_come_with_the_development_setup_are_there() -> No
 
 
 def test_every_installed_peer_copies_every_row(held: PeerProperty) -> None:
-    session = Session(INSTALLED, widths=(2,), rounds=1, includes_slow=True)
+    session = Session(INSTALLED, widths=(2,), rounds=1)
     one_by_one, parallel = trio.run(session.compare, held, LatencyModel(scale=0))
     for found in (one_by_one, parallel):
         assert [each.name for each in found.figures] == [each.name for each in INSTALLED]
@@ -95,7 +98,7 @@ def test_a_peer_that_fails_is_told_with_its_error(held: PeerProperty) -> None:
     elsewhere = attrs.evolve(
         held.workload, query=attrs.evolve(held.workload.query, site_url="sc-domain:other.example")
     )
-    loop = Session([LOOP], (2,), 1, includes_slow=True)
+    loop = Session([LOOP], widths=(2,), rounds=1)
     with pytest.RaisesGroup(
         pytest.RaisesExc(WrongAnswerError, match="sufficient permission"), flatten_subgroups=True
     ):
@@ -134,3 +137,18 @@ def test_the_verdict_knows_what_latency_allows(
 
 def test_there_is_no_verdict_without_anyone_to_compare_with() -> None:
     assert verdict_on(comparison(figure("gsc_trio_single", [1.0]))) is None
+
+
+def test_a_run_prints_its_tables_and_writes_them_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROPERTIES, "small", Property("tiny", 30, distinct_days=4))
+    path = tmp_path / "result.json"
+    options = ["--peer", "google_batch", "--peer", "gsc_trio_batches", "--rounds", "1"]
+    options += ["--latency-scale", "0", "--json", str(path)]
+    result = CliRunner().invoke(command_line.main, options, standalone_mode=False)
+    assert result.exception is None
+    assert "150 days, 150 calls" in result.output
+    written = json.loads(path.read_text())["comparisons"]
+    assert [len(each["figures"]) for each in written] == [2, 2]
+    assert ("BELOW" in result.output) is (result.return_value != 0)
