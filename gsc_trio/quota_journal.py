@@ -16,6 +16,7 @@ Rules:
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -45,8 +46,8 @@ class QuotaJournal:
     site_url: str
     _changed: list[RecordedGrant] = attrs.field(factory=list, init=False)
     """Grants that were answered since the last commit."""
-    _over: list[tuple[float, GrantKey]] = attrs.field(factory=list, init=False)
-    """When which entry can be deleted, in seconds of trio's clock."""
+    _over: list[tuple[float, str, int]] = attrs.field(factory=list, init=False)
+    """A heap: when which entry (limiter, number) can be deleted, in seconds of trio's clock."""
 
     async def restore(self) -> None:
         """Take the permits of what earlier processes sent within the last window.
@@ -65,7 +66,7 @@ class QuotaJournal:
             held_until = self.limiter.restore(
                 grant.user, grant.site_url, grant.queries, answered_seconds_ago=seconds_ago
             )
-            self._over.append((held_until, grant.key))
+            self._note_end(grant.key, held_until)
 
     @asynccontextmanager
     async def recorded(self, grant: Grant, queries: int) -> AsyncIterator[None]:
@@ -89,7 +90,7 @@ class QuotaJournal:
             grace_seconds = CANCEL_GRACE_SECONDS if grant.unanswered else 0.0
             answered = self.limiter.clock().plus(grace_seconds)
             self._changed.append(attrs.evolve(entry, answered=answered))
-            self._over.append((self.limiter.held_until(grace_seconds), entry.key))
+            self._note_end(entry.key, self.limiter.held_until(grace_seconds))
 
     async def close(self, *, deadline: float) -> None:
         """Write down what is left to write, even in a run that is cancelled.
@@ -103,10 +104,13 @@ class QuotaJournal:
         with trio.CancelScope(shield=True, deadline=deadline), suppress(StorageError):
             await self._commit()
 
+    def _note_end(self, key: GrantKey, held_until: float) -> None:
+        heapq.heappush(self._over, (held_until, key.limiter, key.number))
+
     async def _commit(self, *new: RecordedGrant) -> None:
         changed, self._changed = self._changed, []
-        now = trio.current_time()
-        over = {key for held_until, key in self._over if held_until <= now}
-        self._over = [each for each in self._over if each[1] not in over]
+        now, over = trio.current_time(), set()
+        while self._over and self._over[0][0] <= now:
+            over.add(GrantKey(*heapq.heappop(self._over)[1:]))
         recorded = [each for each in changed if each.key not in over]
         await self.store.record_grants([*recorded, *new], forget=over)
