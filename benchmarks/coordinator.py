@@ -38,7 +38,7 @@ from benchmarks.overhead import (
     write_json,
 )
 from gsc_trio.batch import Backpressure, Batch
-from gsc_trio.client import Failure
+from gsc_trio.client import Admit, Failure
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import Coordinator, open_coordinator
 from gsc_trio.fetcher import Fetcher
@@ -54,6 +54,7 @@ USER = "benchmark"
 BATCH_SIZES = (1, 50)
 WORKERS = (1, 2, 10, 100)
 ALONE, WITH_WORKERS = "coordinator alone", "workers, limiter, coordinator"
+CONTENT_BYTES = 100
 ROWS = [Row(keys=("https://benchmark.example/", "query"), clicks=1, impressions=2, position=3.0)]
 
 
@@ -75,7 +76,7 @@ class NoSink:
 
 def answer(job: Job) -> Page:
     """A page with one row."""
-    return Page(job, ROWS, row_limit=25_000, content_bytes=100)
+    return Page(job, ROWS, row_limit=25_000, content_bytes=CONTENT_BYTES)
 
 
 @attrs.frozen
@@ -92,13 +93,20 @@ class Echo:
         return self
 
     async def fetch(
-        self, jobs: Sequence[Job], grant: Grant, receive: Callable[[Page], Awaitable[None]]
+        self,
+        jobs: Sequence[Job],
+        grant: Grant,
+        receive: Callable[[Page], Awaitable[None]],
+        *,
+        admit: Admit,
     ) -> list[Failure]:
         """Answer jobs one by one."""
         grant.mark_sent(len(jobs))
         for job in jobs:
             grant.settle()
-            await receive(answer(job))
+            async with admit(job, CONTENT_BYTES):
+                page = answer(job)
+            await receive(page)
         return []
 
 
@@ -134,7 +142,9 @@ class Scenario:
                     await coordinator.backpressure_relieved()
                 elif isinstance(batch, Batch):
                     for job in batch.jobs:
-                        await coordinator.submit_results(answer(job))
+                        async with coordinator.admit(job, CONTENT_BYTES):
+                            page = answer(job)
+                        await coordinator.submit_results(page)
                 else:
                     return
 
