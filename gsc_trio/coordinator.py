@@ -198,15 +198,13 @@ class Coordinator:
 
     async def _wait_for_room(self, sequence: int, content_bytes: int) -> None:
         while sequence != self._next_in_line:
-            is_first = sequence == min(self._asking)
-            last = self._waiting.last_in_memory()
-            if is_first and self._waiting.has_room_for(content_bytes):
+            if self._waiting.has_room_for(content_bytes) and sequence == min(self._asking):
                 return
             if not self._is_held_up_by_order:
                 await self._room_changed.wait()
             elif not self._waiting.is_over:
                 return  # it goes to the spill file as soon as it is decoded
-            elif last is not None:
+            elif (last := self._waiting.last_in_memory()) is not None:
                 await self._spill(last)
             else:  # others are being decoded, to be spilled then
                 await self._room_changed.wait()

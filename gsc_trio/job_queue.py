@@ -75,11 +75,11 @@ class JobQueue:
         """
         queue = self._queue
         step = max(1, round(min(among, len(queue)) / count))
-        taken: list[QueuedJob] = []
+        taken = [queue.popleft()]
         left: list[QueuedJob] = []
-        while queue and len(taken) < count:
+        while len(queue) >= step and len(taken) < count:
+            left += [queue.popleft() for _ in range(step - 1)]
             taken.append(queue.popleft())
-            left += [queue.popleft() for _ in range(min(step - 1, len(queue)))]
         queue.extendleft(reversed(left))
         self._refill()
         return taken
