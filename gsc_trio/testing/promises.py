@@ -161,13 +161,17 @@ class Promises:
     def _check_start(self, record: LifeRecord) -> None:
         """A process goes on where the one before it stopped (4).
 
-        Batches of several workers arrive in any order, and some again and again, so what comes
-        first is among the first different ones.
+        Batches of several workers arrive in any order, some again and again and some not at all.
+        While the first job is asked for in vain, others come from what may be in flight beside it
+        and from what batches are dealt from; so it is among as many different ones.
         """
-        first = list(dict.fromkeys(self._asked_by(record)))[: self._in_flight_limit]
+        settings = self.scenario.settings
+        dealt_from = min(settings.max_queue_size, settings.batch_size * settings.max_concurrency)
+        limit = self._in_flight_limit + dealt_from
+        first = list(dict.fromkeys(self._asked_by(record)))[:limit]
         if record.first_job is None:
             _check(not first, f"{record.name} had nothing to ask for, and asked for {first[:1]}")
-        elif len(first) == self._in_flight_limit:
+        elif len(first) == limit:
             _check(record.first_job in first, f"{record.name} began with {first[:3]}")
 
     @property
