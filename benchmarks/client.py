@@ -14,6 +14,7 @@ import time
 
 import msgspec
 import trio
+from trio_util import periodic
 
 from gsc_trio import (
     SearchAnalyticsQuery,
@@ -23,6 +24,9 @@ from gsc_trio import (
     open_sqlite_store,
 )
 from gsc_trio.dates import FINAL_LAG_DAYS
+
+LOOK_SECONDS = 0.002
+"""How often the event loop is looked at."""
 
 
 class ClientTask(msgspec.Struct):
@@ -40,6 +44,8 @@ class ClientTask(msgspec.Struct):
     max_concurrency: int
     batch_size: int
     queries_per_minute: int
+    watches_event_loop: bool = False
+    """Whether to measure how late the event loop is; that takes a little time itself."""
 
 
 class ClientResult(msgspec.Struct):
@@ -51,6 +57,8 @@ class ClientResult(msgspec.Struct):
     seconds: float
     cpu_seconds: float
     """Of the process and its children, from beginning to end of the time above."""
+    lag_seconds: list[float]
+    """By how much the event loop was late, each time that it was looked at; in rising order."""
 
 
 async def run(task: ClientTask) -> ClientResult:
@@ -64,7 +72,10 @@ async def run(task: ClientTask) -> ClientResult:
     query = SearchAnalyticsQuery(
         task.site_url, task.search_type, task.dimensions, task.data_state, task.row_limit
     )
-    async with open_search_console(settings) as client:
+    lag_seconds: list[float] = []
+    async with open_search_console(settings) as client, trio.open_nursery() as nursery:
+        if task.watches_event_loop:
+            nursery.start_soon(_watch_event_loop, lag_seconds)
         async with open_sqlite_store(task.database) as store:
             began, cpu_before = time.perf_counter(), _cpu_seconds()
             summary = await backfill(
@@ -76,13 +87,22 @@ async def run(task: ClientTask) -> ClientResult:
                 today=task.end + dt.timedelta(days=FINAL_LAG_DAYS),
             )
         seconds = time.perf_counter() - began
+        nursery.cancel_scope.cancel()
     return ClientResult(
         status=summary.status,
         reason=summary.reason,
         rows=summary.rows,
         seconds=seconds,
         cpu_seconds=_cpu_seconds() - cpu_before,
+        lag_seconds=sorted(lag_seconds),
     )
+
+
+async def _watch_event_loop(lag_seconds: list[float]) -> None:
+    async for _ in periodic(LOOK_SECONDS):
+        began = time.perf_counter()
+        await trio.sleep(LOOK_SECONDS)
+        lag_seconds.append(time.perf_counter() - began - LOOK_SECONDS)
 
 
 def _cpu_seconds() -> float:

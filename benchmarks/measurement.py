@@ -56,6 +56,8 @@ class Measurement:
     content: Content
     """What was in the database then."""
     memory: list[MemorySample] = attrs.field(repr=False)
+    lag_seconds: list[float] = attrs.field(repr=False)
+    """By how much the event loop was late, in rising order; empty if nobody looked."""
 
     @property
     def peak_megabytes(self) -> float:
@@ -70,6 +72,7 @@ async def measure(
     max_concurrency: int,
     batch_size: int,
     queries_per_minute: int,
+    watches_event_loop: bool = False,
 ) -> Measurement:
     """Backfill a workload into a fresh database, which is looked at and removed.
 
@@ -79,6 +82,7 @@ async def measure(
         max_concurrency: 1 for the sequential path.
         batch_size: queries in an HTTP request.
         queries_per_minute: the client's limit.
+        watches_event_loop: whether the client measures how late its event loop is.
 
     Raises:
         WrongAnswerError: the run did not complete, or stored other rows than the cassette holds.
@@ -99,6 +103,7 @@ async def measure(
             max_concurrency=max_concurrency,
             batch_size=batch_size,
             queries_per_minute=queries_per_minute,
+            watches_event_loop=watches_event_loop,
         )
         waited_before, began = seconds_of_waiting_for_a_core(), time.perf_counter()
         result, memory = await _run_client(task)
@@ -112,7 +117,14 @@ async def measure(
             f"{content.rows:,} rows are stored and {result.rows:,} were counted; "
             f"the cassette holds {workload.rows:,}"
         )
-    return Measurement(result.seconds, result.cpu_seconds, waiting_share, content, memory)
+    return Measurement(
+        seconds=result.seconds,
+        cpu_seconds=result.cpu_seconds,
+        waiting_share=waiting_share,
+        content=content,
+        memory=memory,
+        lag_seconds=result.lag_seconds,
+    )
 
 
 async def _run_client(task: ClientTask) -> tuple[ClientResult, list[MemorySample]]:

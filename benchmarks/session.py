@@ -63,7 +63,7 @@ async def measure_workload(workload: Workload, selection: Selection, plan: Plan)
     floor = await _processor_floor(workload, plan, check)
     results: list[CellResult] = []
     memory: dict[Cell, list[MemorySample]] = {}
-    async with open_fake_process(_fake(workload, model)) as api_root:
+    async with open_fake_process(fake_options(workload, model)) as api_root:
         for cell in selection.cells():
             ideal = Ideal(
                 latency=latency_bound(workload.days, model, cell.workers, cell.batch_size),
@@ -101,7 +101,7 @@ async def _processor_floor(workload: Workload, plan: Plan, check: _SameContent) 
     """The CPU seconds of a run without latency ÷ cores; it also warms all caches."""
     model = attrs.evolve(plan.model, scale=0)
     cell = Cell(DEFAULT_WORKERS, DEFAULT_BATCH_SIZE)
-    async with open_fake_process(_fake(workload, model)) as api_root:
+    async with open_fake_process(fake_options(workload, model)) as api_root:
         run = check(await _measure(workload, cell, api_root, plan))
     return run.cpu_seconds / usable_cores()
 
@@ -122,7 +122,8 @@ def _rounds(plan: Plan, ideal: Ideal) -> int:
     return CHEAP_ROUNDS if ideal.seconds < CHEAP_SECONDS else 1
 
 
-def _fake(workload: Workload, model: LatencyModel) -> FakeServerOptions:
+def fake_options(workload: Workload, model: LatencyModel) -> FakeServerOptions:
+    """A fake server that replays a workload's cassette."""
     return FakeServerOptions(
         host="127.0.0.1",
         port=0,

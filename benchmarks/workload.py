@@ -23,6 +23,10 @@ LAST_DAY = dt.date(2026, 6, 30)
 """Fixed, so that the cassettes are the same in every run."""
 
 
+_SECTION = "household-and-kitchen/appliances/small-kitchen-appliances/"
+"""Makes URLs so long that a row is about as long as one of Google's: 200 bytes of JSON."""
+
+
 @attrs.frozen
 class Property:
     """A property to be simulated."""
@@ -77,7 +81,7 @@ def make_workload(simulated: Property, folder: Path, days: int = DAYS) -> Worklo
     dates = [LAST_DAY - dt.timedelta(days=number) for number in range(days)]
     cassette = record_simulated(
         SimulatedProperty(
-            f"sc-domain:{simulated.name}.example",
+            f"https://www.{simulated.name}.example/{_SECTION}",
             seed=1,
             rows_by_day=dict.fromkeys(dates, simulated.rows_per_day),
         ),
