@@ -17,8 +17,8 @@ Must never: change text, or let a row fill the columns of another.
    large ``VALUES`` lists. Their sizes are powers of two, so that a page of any length is a few
    executions of statements that are parsed once: parsing costs about 2 µs a row.
 
-Cost: O(rows). About 40 ms for a full page of 25,000 rows of page and query, and as much again for
-a page behind it, whose rows are looked for in the pages before.
+Cost: O(rows). About 40 ms for a full page of 25,000 rows of page and query, and as much again where
+its rows are looked for in the pages before.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def replace_rows(
     data_date: str,
     start_row: int,
     rows: Sequence[Row],
+    *,
+    may_repeat: bool = True,
 ) -> None:
     """Put a page's rows in the place of what a day has from its first row on.
 
@@ -60,6 +62,8 @@ def replace_rows(
         data_date: their day.
         start_row: how many rows of the day come before the page.
         rows: the page.
+        may_repeat: whether some of them may be in the day's earlier pages; see
+            `gsc_trio.store.open_days`.
 
     Raises:
         StorageError: a row has more or fewer keys than there are dimensions.
@@ -84,7 +88,7 @@ def replace_rows(
             [dataset_id, data_date, *_values(chunk, start_row)],
         )
         start_row += len(chunk)
-    if rows and page[2] > 0:
+    if rows and may_repeat and page[2] > 0:
         connection.execute(_delete_older_statement(dimensions), page)
 
 

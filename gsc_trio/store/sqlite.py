@@ -40,6 +40,7 @@ from gsc_trio.store.connection import (
     wait_for_others,
 )
 from gsc_trio.store.lock import lock_database, wait_for_database
+from gsc_trio.store.open_days import OpenDays
 from gsc_trio.store.quota import read_grants, write_grants
 from gsc_trio.store.rows import replace_rows
 
@@ -113,6 +114,7 @@ class SqliteStore:
         self._identity = path.stat()
         self._connection = connection
         self._limiter = limiter
+        self._open_days = OpenDays()
         self._is_patient = True
 
     async def begin_run(
@@ -162,7 +164,15 @@ class SqliteStore:
             dataset_id = ledger.ensure_dataset(connection, query)
             start_row = page.job.start_row
             ledger.forget_pages(connection, dataset_id, day, start_row)
-            replace_rows(connection, query.dimensions, dataset_id, day, start_row, page.rows)
+            replace_rows(
+                connection,
+                query.dimensions,
+                dataset_id,
+                day,
+                start_row,
+                page.rows,
+                may_repeat=self._open_days.note(dataset_id, day, page),
+            )
             ledger.record_page(connection, dataset_id, page, query.data_state)
             ledger.apply_changes(connection, dataset_id, changes)
             # Last, since the changes may name this page's job too, as taken.
