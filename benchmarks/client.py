@@ -25,7 +25,7 @@ from gsc_trio import (
 )
 from gsc_trio.dates import FINAL_LAG_DAYS
 
-LOOK_SECONDS = 0.002
+LOOK_SECONDS = 0.005
 """How often the event loop is looked at."""
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from operator import attrgetter
 
@@ -43,6 +44,11 @@ _SqlValue = str | int | float | None
 _keys_of = attrgetter("keys")
 
 
+def hashes_of(rows: Sequence[Row]) -> set[int]:
+    """A hash for each set of dimensions; in this process equal rows have equal ones."""
+    return set(map(hash, map(_keys_of, rows)))
+
+
 def replace_rows(
     connection: sqlite3.Connection,
     dimensions: tuple[str, ...],
@@ -51,6 +57,7 @@ def replace_rows(
     start_row: int,
     rows: Sequence[Row],
     *,
+    hashes: AbstractSet[int],
     may_repeat: bool = True,
 ) -> None:
     """Put a page's rows in the place of what a day has from its first row on.
@@ -62,6 +69,7 @@ def replace_rows(
         data_date: their day.
         start_row: how many rows of the day come before the page.
         rows: the page.
+        hashes: of the rows, as `hashes_of` gives them.
         may_repeat: whether some of them may be in the day's earlier pages; see
             `gsc_trio.store.open_days`.
 
@@ -80,7 +88,7 @@ def replace_rows(
         f"DELETE FROM {table} WHERE dataset_id = ? AND data_date = ? AND row_number >= ?",  # noqa: S608
         page,
     )
-    if len(set(map(_keys_of, rows))) < len(rows):
+    if len(hashes) < len(rows):  # equal rows, or a rare chance
         rows = list({row.keys: row for row in rows}.values())
     for chunk in _chunks(rows, _largest_chunk(connection, 1 + width + _MEASURE_COUNT)):
         connection.execute(

@@ -42,7 +42,7 @@ from gsc_trio.store.connection import (
 from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.open_days import OpenDays
 from gsc_trio.store.quota import read_grants, write_grants
-from gsc_trio.store.rows import replace_rows
+from gsc_trio.store.rows import hashes_of, replace_rows
 
 T = TypeVar("T")
 
@@ -162,7 +162,7 @@ class SqliteStore:
         def work() -> None:
             connection, day = self._connection, page.job.data_date.isoformat()
             dataset_id = ledger.ensure_dataset(connection, query)
-            start_row = page.job.start_row
+            start_row, hashes = page.job.start_row, hashes_of(page.rows)
             ledger.forget_pages(connection, dataset_id, day, start_row)
             replace_rows(
                 connection,
@@ -171,7 +171,8 @@ class SqliteStore:
                 day,
                 start_row,
                 page.rows,
-                may_repeat=self._open_days.note(dataset_id, day, page),
+                hashes=hashes,
+                may_repeat=self._open_days.note(dataset_id, day, page, hashes),
             )
             ledger.record_page(connection, dataset_id, page, query.data_state)
             ledger.apply_changes(connection, dataset_id, changes)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gsc_trio.model import Job, Page, Row
 from gsc_trio.store.open_days import OpenDays
+from gsc_trio.store.rows import hashes_of
 
 ROW_LIMIT = 3
 DAY = dt.date(2026, 1, 1)
@@ -19,7 +20,8 @@ def page_of(keys: str, start_row: int = 0) -> Page:
 
 
 def note(days: OpenDays, keys: str, start_row: int = 0, dataset_id: int = 1) -> bool:
-    return days.note(dataset_id, DAY.isoformat(), page_of(keys, start_row))
+    page = page_of(keys, start_row)
+    return days.note(dataset_id, DAY.isoformat(), page, hashes_of(page.rows))
 
 
 def test_pages_with_rows_of_their_own_repeat_nothing() -> None:
