@@ -7,6 +7,7 @@ the cause is gone, complete with the oracle's database.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -354,6 +355,9 @@ async def test_rows_that_move_between_two_pages_of_a_day_are_not_doubled(
     assert summary.status == "complete"
     assert fault.times == 0
 
+    def without_number(line: str) -> str:
+        return re.sub(r"\((\d+,'[\d-]+'),\d+,", r"(\1,", line)
+
     def rows(dump: str, *, of_the_day: bool) -> list[str]:
         return [
             line
@@ -364,5 +368,7 @@ async def test_rows_that_move_between_two_pages_of_a_day_are_not_doubled(
     stored = comparable_dump(path)
     assert rows(stored, of_the_day=False) == rows(oracle, of_the_day=False)
     # 20 of page 1; 20 of page 2, of which 3 are page 1's; 25 of the rest, which are undisturbed.
-    assert len(rows(stored, of_the_day=True)) == 65 - 3
-    assert set(rows(stored, of_the_day=True)) <= set(rows(oracle, of_the_day=True))
+    # They are numbered as they came, so the 17 have other numbers than in the oracle.
+    of_the_day = [without_number(line) for line in rows(stored, of_the_day=True)]
+    assert len(set(of_the_day)) == len(of_the_day) == 65 - 3
+    assert set(of_the_day) <= set(map(without_number, rows(oracle, of_the_day=True)))
