@@ -46,6 +46,13 @@ class BatchFinished:
     """Jobs that went back to the queue."""
     duration_seconds: float
 
+    @property
+    def status(self) -> str:
+        """``ok``, ``partial`` or ``failed``."""
+        if not self.failed:
+            return "ok"
+        return "failed" if self.failed == self.jobs else "partial"
+
 
 @attrs.frozen
 class RequestSent:
@@ -68,6 +75,8 @@ class PageCommitted:
     """A page was handed over in its turn: to the store, then to `on_page`."""
 
     page: Page
+    duration_seconds: float = 0.0
+    """How long the store took to commit it; the pages of one transaction share its time."""
 
 
 @attrs.frozen
@@ -104,12 +113,53 @@ class QuotaApproaching:
 
 
 @attrs.frozen
+class QuotaUsed:
+    """Permits were taken or fell due: how much of a limit is used now."""
+
+    key: str
+    used: int
+    limit: int
+
+
+@attrs.frozen
+class QuotaExceeded:
+    """Google refused queries as too many."""
+
+    key: str
+    queries: int
+    error: BaseException
+
+
+@attrs.frozen
 class QuotaPaused:
     """Google said too fast, or that the load quota is used up: all workers of the key pause."""
 
     key: str
     seconds: float
     error: BaseException
+
+
+@attrs.frozen
+class WorkerStarted:
+    """A worker begins, at the start of a run or when concurrency was raised."""
+
+    worker: str
+
+
+@attrs.frozen
+class WorkerEnded:
+    """A worker is gone: there is no more work, the run halts, or concurrency was lowered."""
+
+    worker: str
+
+
+@attrs.frozen
+class ConcurrencyChanged:
+    """Another number of workers from now on."""
+
+    previous: int
+    current: int
+    reason: str
 
 
 @attrs.frozen
@@ -128,6 +178,24 @@ class HaltRequested:
     halt: Halt
 
 
+@attrs.frozen
+class HaltFinished:
+    """The run has stopped: no worker is left, and what was answered is written or given up."""
+
+    halt: Halt
+    duration_seconds: float
+    """Since it was asked for."""
+
+
+@attrs.frozen
+class MemoryMeasured:
+    """How much memory the process and the waiting pages take."""
+
+    resident_bytes: int
+    waiting_bytes: int
+    """Answers that wait in memory for their turn, by the length of their JSON."""
+
+
 Event = (
     RunStarted
     | BatchTaken
@@ -138,8 +206,15 @@ Event = (
     | DayCompleted
     | DayLeftOut
     | JobsRetried
+    | QuotaUsed
     | QuotaApproaching
+    | QuotaExceeded
     | QuotaPaused
+    | WorkerStarted
+    | WorkerEnded
     | WorkerCrashed
+    | ConcurrencyChanged
     | HaltRequested
+    | HaltFinished
+    | MemoryMeasured
 )
