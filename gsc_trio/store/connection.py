@@ -36,6 +36,7 @@ _ADVICE = {
     "SQLITE_CANTOPEN": "it cannot be opened: check the permissions of the file and its folder",
     "SQLITE_CORRUPT": "it is damaged: restore it from a copy, or start with a new file",
     "SQLITE_NOTADB": "it is damaged: restore it from a copy, or start with a new file",
+    "SQLITE_CONSTRAINT": "a value cannot be stored",
 }
 
 
