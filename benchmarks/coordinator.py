@@ -62,10 +62,11 @@ class NoSink:
     """Takes pages and keeps nothing, but counts them."""
 
     pages = 0
+    takes_several = True
 
-    async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
-        """Count it, and let others run, as a commit does."""
-        self.pages += 1
+    async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
+        """Count them, and let others run, as a commit does."""
+        self.pages += len(pages)
         await trio.lowlevel.checkpoint()
         return None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import attrs
@@ -123,7 +123,9 @@ async def _async_milliseconds(stage: Callable[[], Awaitable[None]]) -> float:
 
 
 class _NoSink:
-    async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
+    takes_several = True
+
+    async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
         """Keep nothing."""
 
     async def record_in_flight(self, changes: InFlightChanges) -> None:
@@ -147,6 +149,6 @@ async def _insert(query: SearchAnalyticsQuery, pages: list[Page], database: Path
 
         async def write() -> None:
             for page in pages:
-                await store.write_page(query, page, _NO_CHANGES)
+                await store.write_pages(query, [page], _NO_CHANGES)
 
         return await _async_milliseconds(write)

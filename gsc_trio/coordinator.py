@@ -2,7 +2,7 @@
 
     plan ─► backlog ─► queue ─► take_batch ─► (a worker fetches) ─► submit_results ─► waiting
               ▲         ▲                          │                                    │
-              │         └───── requeue_batch ◄─────┘                  in FIFO order, one at a time
+              │         └───── requeue_batch ◄─────┘                                in FIFO order
               │                                                                         ▼
               └──────────────── follow-up job of a full page ◄────────────────────── deliver
 
@@ -22,12 +22,12 @@ Theory of operation:
    its own place in the registry. So the next job in line is always in flight, or first in the
    queue with a place free for it. Follow-up jobs are placed by this class, never by a worker, and
    the backlog always has room (it is bounded by the plan: three pages a day at the most).
-4. Pages that wait weigh at most ``max_waiting_bytes`` in memory, and one page more. An answer is
-   let in by `admit` before it is decoded: rows take several times as much room. When the sink is
-   what is slow, `admit` holds the worker back, so that it stops reading from its socket. The page
-   that is next in line is always let in. When order is what keeps pages waiting, that page may be
-   behind another on the same socket, so nobody may be held back: what has no room goes to a spill
-   file.
+4. Pages that wait weigh at most ``max_waiting_bytes`` in memory, and one page more; see
+   `gsc_trio.waiting_room`. An answer is let in by `admit` before it is decoded: rows take several
+   times as much room. When the sink is what is slow, `admit` holds the worker back, so that it
+   stops reading from its socket.
+   Pages that are ready when the sink is go to it together, as many as `MAX_BYTES_TOGETHER` allows:
+   a commit waits for the disk, and they wait for it once. Nothing waits for that to happen.
 5. Every state change is a synchronous method or a part without a checkpoint. State is put right
    first and awaited after, so cancellation anywhere loses nothing.
 
@@ -37,13 +37,12 @@ Must never: import httpx or sqlite3, or start a task that outlives `open_coordin
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, closing
 from typing import Protocol
 
 import attrs
 import trio
-from trio_util import RepeatedEvent
 
 from gsc_trio.batch import Backpressure, Batch, Halted, NoMoreWork
 from gsc_trio.config import Settings
@@ -51,17 +50,24 @@ from gsc_trio.errors import StorageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.job_queue import JobQueue, QueuedJob
 from gsc_trio.model import Halt, InFlightChanges, Job, Page
-from gsc_trio.page_buffer import PageBuffer
 from gsc_trio.spill import SpillFile
 from gsc_trio.telemetry.events import BatchTaken, HaltRequested
 from gsc_trio.telemetry.instrument import Instruments
+from gsc_trio.waiting_room import WaitingRoom
+
+MAX_BYTES_TOGETHER = 8 * 1024 * 1024
+"""How much JSON the pages of one hand-over come from: two full pages, or hundreds of small ones."""
 
 
 class PageSink(Protocol):
-    """Where pages go in their order: one at a time, each done before the next."""
+    """Where pages go in their order, each done before the next."""
 
-    async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
-        """Take a page for good; a `Halt` stops the run after it."""
+    @property
+    def takes_several(self) -> bool:
+        """Whether pages that are ready at the same time may come together."""
+
+    async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
+        """Take pages for good, all or none; a `Halt` stops the run after them."""
 
     async def record_in_flight(self, changes: InFlightChanges) -> None:
         """Take note of the registry's changes when there is no page to take them along."""
@@ -105,14 +111,10 @@ class Coordinator:
         self._in_flight: dict[Job, QueuedJob] = {}
         self._taken: dict[Job, str] = {}
         self._returned: list[Job] = []
-        self._waiting = PageBuffer(settings.max_waiting_bytes, spill_file)
-        self._asking: set[int] = set()
-        self._next_in_line = 0
-        self._is_writing = False
+        self._waiting = WaitingRoom(settings.max_waiting_bytes, spill_file)
         self._no_more_pages = False
         self._idle_workers = trio.lowlevel.ParkingLot()
         self._writer_wakeup = trio.Event()
-        self._room_changed = RepeatedEvent()
         self._writer_ended = trio.Event()
         self._peaks = [0, 0, 0]
         self._note_peaks()
@@ -172,42 +174,14 @@ class Coordinator:
         Raises:
             StorageError: the spill file cannot be written.
         """
+        await trio.lowlevel.checkpoint()
         entry = await self._reserve_room(job, content_bytes)
         try:
             yield
         except BaseException:
             if entry is not None:
                 self._waiting.release(entry.sequence)
-                self._room_changed.set()
             raise
-
-    async def _reserve_room(self, job: Job, content_bytes: int) -> QueuedJob | None:
-        await trio.lowlevel.checkpoint()
-        entry = self._in_flight.get(job)
-        if entry is None or self._waiting.is_expected(entry.sequence):
-            return None
-        self._asking.add(entry.sequence)
-        try:
-            await self._wait_for_room(entry.sequence, content_bytes)
-            self._waiting.reserve(entry.sequence, content_bytes)
-        finally:
-            self._asking.remove(entry.sequence)
-            self._room_changed.set()
-        self._note_peaks()
-        return entry
-
-    async def _wait_for_room(self, sequence: int, content_bytes: int) -> None:
-        while sequence != self._next_in_line:
-            if self._waiting.has_room_for(content_bytes) and sequence == min(self._asking):
-                return
-            if not self._is_held_up_by_order:
-                await self._room_changed.wait()
-            elif not self._waiting.is_over:
-                return  # it goes to the spill file as soon as it is decoded
-            elif (last := self._waiting.last_in_memory()) is not None:
-                await self._spill(last)
-            else:  # others are being decoded, to be spilled then
-                await self._room_changed.wait()
 
     async def submit_results(self, page: Page) -> None:
         """Take a page. One that was not let in by `admit` is, first.
@@ -217,6 +191,7 @@ class Coordinator:
         Raises:
             StorageError: the spill file cannot be written.
         """
+        await trio.lowlevel.checkpoint()
         await self._reserve_room(page.job, page.content_bytes)
         entry = self._in_flight.get(page.job)
         if entry is None or entry.is_answered:
@@ -225,8 +200,14 @@ class Coordinator:
         self._waiting.add(entry.sequence, page)
         self._note_peaks()
         self._writer_wakeup.set()
-        if self._waiting.is_over and self._is_held_up_by_order:
-            await self._spill(entry.sequence)
+        await self._waiting.spill_without_room(entry.sequence)
+
+    async def _reserve_room(self, job: Job, content_bytes: int) -> QueuedJob | None:
+        entry = self._in_flight.get(job)
+        if entry is None or not await self._waiting.reserve(entry.sequence, content_bytes):
+            return None
+        self._note_peaks()
+        return entry
 
     def requeue_batch(self, jobs: Iterable[Job]) -> None:
         """Put jobs back to the front of the queue; those that are answered stay where they are."""
@@ -245,7 +226,6 @@ class Coordinator:
         self._queue.give_back(entries)
         self._note_peaks()
         self._writer_wakeup.set()
-        self._room_changed.set()
         self._wake_workers()
 
     def halt(self, halt: Halt) -> None:
@@ -304,7 +284,7 @@ class Coordinator:
         room = limit - len(self._in_flight)
         if room >= min(wanted, limit):
             return min(wanted, room)
-        return room if self._queue.first_sequence == self._next_in_line else 0
+        return room if self._queue.first_sequence == self._waiting.next_in_line else 0
 
     def _wake_workers(self) -> None:
         if self._switch.halt is not None or not (self._queue or self._in_flight):
@@ -316,21 +296,6 @@ class Coordinator:
         now = (len(self._queue), len(self._in_flight), self._waiting.bytes_in_memory)
         self._peaks = [max(pair) for pair in zip(self._peaks, now, strict=True)]
 
-    # Where pages wait.
-
-    @property
-    def _is_held_up_by_order(self) -> bool:
-        """Whether the sink has nothing to do, since the next page in line is not here."""
-        return not (
-            self._is_writing
-            or self._waiting.is_expected(self._next_in_line)
-            or self._next_in_line in self._asking
-        )
-
-    async def _spill(self, sequence: int) -> None:
-        await self._waiting.spill(sequence)
-        self._room_changed.set()
-
     # The hand-over.
 
     async def _hand_over_pages(self, scope: trio.CancelScope) -> None:
@@ -339,9 +304,9 @@ class Coordinator:
             with scope:
                 while not await self._is_done():
                     self._writer_wakeup = trio.Event()
-                    sequence = self._next_sequence()
-                    if sequence is not None:
-                        await self._deliver(sequence)
+                    sequences = self._pages_in_turn()
+                    if sequences:
+                        await self._deliver(sequences)
                     elif self._taken or self._returned:
                         await self._sink.record_in_flight(self._take_changes())
                     else:
@@ -358,32 +323,26 @@ class Coordinator:
         is_idle = not (self._waiting or self._taken or self._returned)
         return self._switch.hurried.is_set() or (self._no_more_pages and is_idle)
 
-    def _next_sequence(self) -> int | None:
-        """Which page to hand over now, if any."""
-        if self._next_in_line in self._waiting:
-            return self._next_in_line
-        if self._no_more_pages and self._waiting:
-            # After a halt: jobs in between went back, but what was answered is still written.
-            return self._waiting.first()
-        return None
+    def _pages_in_turn(self) -> list[int]:
+        """Which pages to hand over now, if any."""
+        # After a halt jobs in between went back, but what was answered is still written.
+        max_bytes = MAX_BYTES_TOGETHER if self._sink.takes_several else 0
+        return self._waiting.in_turn(max_bytes, skips_gaps=self._no_more_pages)
 
-    async def _deliver(self, sequence: int) -> None:
-        self._is_writing = True
-        try:
-            page = await self._waiting.load(sequence)
-            if page.is_full and self._switch.halt is None:
-                self._queue.append(page.follow_up)
-                self._note_peaks()
-                self._wake_workers()
-            verdict = await self._sink.deliver(page, self._take_changes())
-            self._waiting.remove(sequence)
-            del self._in_flight[page.job]
-            self._next_in_line = sequence + 1
+    async def _deliver(self, sequences: list[int]) -> None:
+        with self._waiting.handing_over():
+            pages = [await self._waiting.load(sequence) for sequence in sequences]
+            for page in pages:
+                if page.is_full and self._switch.halt is None:
+                    self._queue.append(page.follow_up)
+            self._note_peaks()
+            self._wake_workers()
+            verdict = await self._sink.deliver(pages, self._take_changes())
+            for sequence, page in zip(sequences, pages, strict=True):
+                self._waiting.remove(sequence)
+                del self._in_flight[page.job]
             if verdict is not None:
                 self.halt(verdict)
-        finally:
-            self._is_writing = False
-            self._room_changed.set()
         self._wake_workers()
 
     def _take_changes(self) -> InFlightChanges:

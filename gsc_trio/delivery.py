@@ -1,6 +1,6 @@
 """What happens to a page in its turn: the store, the callbacks, and whether the run goes on.
 
-Both paths hand their pages over through here, one at a time and in FIFO order, so whatever
+Both paths hand their pages over through here, in FIFO order, so whatever
 depends on order (the database, callbacks, `empty_result_limit`) is the same for both.
 """
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import attrs
+import trio
 
 from gsc_trio.model import Day, Halt, InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays
@@ -50,16 +51,36 @@ class Delivery:
     on_page: OnPage | None = None
     on_complete: OnComplete | None = None
 
-    async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
-        """Commit a page and call back; returns why the run must stop after it, if it must."""
+    @property
+    def takes_several(self) -> bool:
+        """Whether pages may share a transaction: a callback is to know of a page before the next.
+
+        It may halt the run, or fail; no page is to be committed that it is never told of.
+        """
+        return self.on_page is None and self.on_complete is None
+
+    async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
+        """Commit pages and call back; returns why the run must stop after them, if it must."""
+        to_write = [page for page in pages if not self._is_not_final_yet(page)]
+        # Google leaves such days out: in the ledger they would pass for days without data.
+        left_out = [page.job for page in pages if self._is_not_final_yet(page)]
+        if left_out:
+            taken = tuple(pair for pair in changes.taken if pair[0] not in left_out)
+            changes = InFlightChanges(returned=(*changes.returned, *left_out), taken=taken)
+        began = trio.current_time()
+        if to_write:
+            await self.store.write_pages(self.query, to_write, changes)
+        else:
+            await self.record_in_flight(changes)
+        seconds = trio.current_time() - began
+        halts = [await self._tell(page, seconds) for page in pages]
+        return next(filter(None, halts), None)
+
+    async def _tell(self, page: Page, seconds: float) -> Halt | None:
         if self._is_not_final_yet(page):
-            # Google leaves such days out: in the ledger it would pass for a day without data.
-            returned = (*changes.returned, page.job)
-            await self.record_in_flight(attrs.evolve(changes, returned=returned))
             self.instruments.handle(DayLeftOut(page.job.data_date))
             return None
-        await self.store.write_page(self.query, page, changes)
-        self.instruments.handle(PageCommitted(page))
+        self.instruments.handle(PageCommitted(page, seconds))
         if self.on_page is not None:
             await _result_of(self.on_page(page))
         halt = None

@@ -1,6 +1,6 @@
 """Answered pages that wait for their turn: in memory up to a limit, in a spill file beyond it.
 
-Only bookkeeping: `gsc_trio.coordinator` decides who waits, and which page is next.
+Only bookkeeping: `gsc_trio.waiting_room` decides who waits, and which page is next.
 """
 
 from __future__ import annotations
@@ -45,6 +45,15 @@ class PageBuffer:
     def is_expected(self, sequence: int) -> bool:
         """Whether a page is here, or has a place reserved."""
         return sequence in self._pages or sequence in self._reserved
+
+    def is_in_memory(self, sequence: int) -> bool:
+        """Whether a page is here, and not in the spill file."""
+        return isinstance(self._pages.get(sequence), Page)
+
+    def bytes_of(self, sequence: int) -> int:
+        """What a page that waits weighs."""
+        page = self._pages[sequence]
+        return (page if isinstance(page, Page) else page.page).content_bytes
 
     def first(self) -> int:
         """The lowest sequence number that waits."""

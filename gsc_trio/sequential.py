@@ -90,7 +90,7 @@ class SequentialRun:
         self._answered[page.job] = page
         while queue and queue[0] in self._answered and switch.halt is None:
             page = self._answered.pop(queue[0])
-            halt = await self.delivery.deliver(page, InFlightChanges())
+            halt = await self.delivery.deliver([page], InFlightChanges())
             queue.popleft()
             del self._in_flight[page.job]
             if page.is_full:
@@ -105,7 +105,7 @@ class SequentialRun:
             return
         for job in [each for each in self._queue if each in self._answered]:
             if not hurried.is_set():
-                await self.delivery.deliver(self._answered.pop(job), InFlightChanges())
+                await self.delivery.deliver([self._answered.pop(job)], InFlightChanges())
                 del self._in_flight[job]
 
     # The in-flight registry, so that a crash can be told as the concurrent path tells it.

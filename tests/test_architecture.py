@@ -19,7 +19,7 @@ LAYERS = [
     ["config", "telemetry/", "dates", "machine_clock"],
     ["wire/", "store/base", "quota_window"],
     ["store/", "permits", "spill", "halt", "access"],
-    ["rate_limiter", "batch", "job_queue", "page_buffer", "paginator"],
+    ["rate_limiter", "batch", "job_queue", "page_buffer", "waiting_room", "paginator"],
     ["client", "coordinator", "delivery", "summary"],
     ["quota_journal", "retry"],
     ["fetcher"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from gsc_trio.batch import Backpressure, Batch, Halted, NoMoreWork
 from gsc_trio.config import Settings
-from gsc_trio.coordinator import Coordinator, open_coordinator
+from gsc_trio.coordinator import MAX_BYTES_TOGETHER, Coordinator, open_coordinator
 from gsc_trio.errors import MalformedResponseError, StorageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, InFlightChanges, Job, Page, Row
@@ -57,14 +57,18 @@ class ListSink:
     pages: list[Page] = attrs.field(factory=list)
     in_flight: set[Job] = attrs.field(factory=set)
     begun: list[Job] = attrs.field(factory=list)
+    handed_over: list[int] = attrs.field(factory=list)
+    """How many pages came each time."""
+    takes_several: bool = False
 
-    async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
-        self.begun.append(page.job)
+    async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
+        self.begun.extend(page.job for page in pages)
         self._apply(changes)
         await trio.sleep(self.seconds_per_page)
-        self.in_flight.discard(page.job)
-        self.pages.append(page)
-        return self.verdict(page)
+        self.in_flight -= {page.job for page in pages}
+        self.pages.extend(pages)
+        self.handed_over.append(len(pages))
+        return next(filter(None, map(self.verdict, pages)), None)
 
     async def record_in_flight(self, changes: InFlightChanges) -> None:
         self._apply(changes)
@@ -232,6 +236,49 @@ async def test_pages_wait_for_their_turn_however_they_are_answered() -> None:
     assert sink.jobs == plan_of(4)
 
 
+@pytest.mark.parametrize(
+    ("takes_several", "page_bytes", "together"),
+    [
+        (False, 10, [1] * 8),
+        (True, 10, [1, 2, 5]),
+        (True, MAX_BYTES_TOGETHER // 2, [1, 2, 2, 2, 1]),
+        (True, MAX_BYTES_TOGETHER + 1, [1] * 8),
+    ],
+)
+async def test_what_is_ready_when_the_sink_is_goes_to_it_together(
+    takes_several: bool,
+    page_bytes: int,
+    together: list[int],
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = ListSink(seconds_per_page=1, takes_several=takes_several)
+    settings = one_worker(batch_size=9, max_waiting_bytes=100 * MAX_BYTES_TOGETHER)
+    async with open_coordinator(plan_of(8), sink, settings=settings) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        await coordinator.submit_results(page_of(jobs[0], 1, content_bytes=page_bytes))
+        await trio.sleep(0.5)
+        for job in (*jobs[1:3], *jobs[4:]):  # the fourth is missed for a while
+            await coordinator.submit_results(page_of(job, 1, content_bytes=page_bytes))
+        await trio.sleep(2)
+        await coordinator.submit_results(page_of(jobs[3], 1, content_bytes=page_bytes))
+        await coordinator.finalize()
+    assert sink.jobs == plan_of(8)
+    assert sink.handed_over == together
+
+
+async def test_a_page_in_the_spill_file_is_handed_over_by_itself() -> None:
+    sink = ListSink(takes_several=True)
+    settings = one_worker(batch_size=9, max_waiting_bytes=25)
+    async with open_coordinator(plan_of(5), sink, settings=settings) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        for job in (*jobs[1:], jobs[0]):
+            await coordinator.submit_results(page_of(job, 1, content_bytes=10))
+        await coordinator.finalize()
+        assert coordinator.statistics().pages_spilled == 2
+    assert sink.jobs == plan_of(5)
+    assert sink.handed_over == [3, 1, 1]
+
+
 async def test_a_batch_that_goes_back_comes_first_and_in_order() -> None:
     async with open_coordinator(
         plan_of(9), ListSink(), settings=one_worker(batch_size=3)
@@ -351,6 +398,7 @@ async def answer_or_fail(coordinator: Coordinator, page: Page, chance: random.Ra
     max_in_flight=st.integers(1, 12),
     max_waiting_bytes=st.sampled_from([1, 150, 1_000, 10_000]),
     seconds_per_page=st.sampled_from([0.0, 0.5]),
+    takes_several=st.booleans(),
 )
 @hypothesis_settings(max_examples=150, deadline=None)
 def test_any_limits_any_delays_and_failures_give_the_sequential_order(
@@ -362,6 +410,7 @@ def test_any_limits_any_delays_and_failures_give_the_sequential_order(
     max_in_flight: int,
     max_waiting_bytes: int,
     seconds_per_page: float,
+    takes_several: bool,
 ) -> None:
     rows = random.Random(seed)
     full_days = {day(number) for number in range(days) if rows.random() < 0.3}
@@ -371,7 +420,7 @@ def test_any_limits_any_delays_and_failures_give_the_sequential_order(
 
     async def run() -> None:
         chance = random.Random(seed)
-        sink = ListSink(seconds_per_page)
+        sink = ListSink(seconds_per_page, takes_several=takes_several)
         settings = Settings(
             batch_size=batch_size,
             max_queue_size=max_queue_size,
@@ -517,7 +566,7 @@ async def test_the_first_reason_for_a_halt_counts_and_is_told() -> None:
 
 async def test_a_storage_error_halts_with_its_own_words() -> None:
     class BrokenSink(ListSink):
-        async def deliver(self, page: Page, changes: InFlightChanges) -> Halt | None:
+        async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
             raise StorageError("the disk is full")
 
     async with open_coordinator(plan_of(2), BrokenSink(), settings=one_worker()) as coordinator:

@@ -483,8 +483,8 @@ async def test_a_storage_fault_in_mid_run_fails_with_its_own_words_and_keeps_the
     max_concurrency: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     class FullDisk(NoStore):
-        async def write_page(self, query: Any, page: Page, changes: Any) -> None:
-            if page.job.data_date == day(3):
+        async def write_pages(self, query: Any, pages: Sequence[Page], changes: Any) -> None:
+            if day(3) in {page.job.data_date for page in pages}:
                 raise StorageError("cannot write run.db: the disk is full")
 
     settings = Settings(api_root="http://fake.example", max_concurrency=max_concurrency)
@@ -492,7 +492,8 @@ async def test_a_storage_fault_in_mid_run_fails_with_its_own_words_and_keeps_the
         summary = await backfill(
             client, QUERY, FullDisk(), start=day(9), end=END, settings=settings, today=TODAY
         )
-    assert (summary.status, summary.pages) == ("failed", 3)
+    assert summary.status == "failed"
+    assert summary.pages == 3 if max_concurrency == 1 else summary.pages <= 3
     assert summary.reason == "cannot write run.db: the disk is full"
 
 

@@ -2,8 +2,9 @@
 
 A data engineer brings another by writing a class with these methods. What every store must keep:
 
-1. `write_page` is one transaction: the page's rows, its ledger entry, and the registry's changes
-   are committed together or not at all, durably, before it returns.
+1. `write_pages` is one transaction: the pages' rows, their ledger entries, and the registry's
+   changes are committed together or not at all, durably, before it returns. What it leaves does
+   not depend on which pages came together.
 2. It is idempotent: the same page written twice leaves what one write leaves. A day's first page
    (``start_row`` 0) replaces whatever the day held before.
 3. Queries that differ in site, search type or dimensions never share rows. ``data_state`` is no
@@ -87,10 +88,10 @@ class Store(Protocol):
             The days from start to end, inclusive, of which there is anything.
         """
 
-    async def write_page(
-        self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
+    async def write_pages(
+        self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
     ) -> None:
-        """Commit a page with its ledger entry; its job leaves the in-flight registry."""
+        """Commit pages with their ledger entries; their jobs leave the in-flight registry."""
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry when there is no page to write it with."""
@@ -113,8 +114,8 @@ class NoStore:
         """Nothing is there."""
         return {}
 
-    async def write_page(
-        self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
+    async def write_pages(
+        self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
     ) -> None:
         """Keep nothing."""
 

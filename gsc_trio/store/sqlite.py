@@ -7,9 +7,10 @@ The log is a write-ahead log, which lets others read while a page is written, wi
 ``synchronous=FULL``: when a commit returns, the page is on the disk.
 
 A page is done when its ledger entry is there, and that comes with the page's rows in the same
-transaction. So there is nothing to repair after a crash: what the ledger does not name was never
-there. A page takes the place of whatever its day had from its first row on, so writing a day or a
-page again leaves no row of the older answer (`gsc_trio.store.rows`).
+transaction; pages that are ready at the same time may share one. So there is nothing to repair
+after a crash: what the ledger does not name was never there. A page takes the place of whatever its
+day had from its first row on, so writing a day or a page again leaves no row of the older answer
+(`gsc_trio.store.rows`).
 
 Responsible for: transactions, threads, and telling SQLite's errors in one clear line.
 Must never: leave a transaction open when a method ends, however it ends; abandon a thread that is
@@ -144,15 +145,15 @@ class SqliteStore:
 
         return await self._transact(work)
 
-    async def write_page(
-        self, query: SearchAnalyticsQuery, page: Page, changes: InFlightChanges
+    async def write_pages(
+        self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
     ) -> None:
-        """Commit a page with its ledger entry; its job leaves the in-flight registry.
+        """Commit pages with their ledger entries; their jobs leave the in-flight registry.
 
         Args:
-            query: whose page it is.
-            page: it takes the place of what the day has from its first row on, and of the day's
-                earlier rows that it repeats.
+            query: whose pages they are.
+            pages: in order. Each takes the place of what the day has from its first row on, and of
+                the day's earlier rows that it repeats.
             changes: what else became of the registry.
 
         Raises:
@@ -160,26 +161,31 @@ class SqliteStore:
         """
 
         def work() -> None:
-            connection, day = self._connection, page.job.data_date.isoformat()
-            dataset_id = ledger.ensure_dataset(connection, query)
-            start_row, hashes = page.job.start_row, hashes_of(page.rows)
-            ledger.forget_pages(connection, dataset_id, day, start_row)
-            replace_rows(
-                connection,
-                query.dimensions,
-                dataset_id,
-                day,
-                start_row,
-                page.rows,
-                hashes=hashes,
-                may_repeat=self._open_days.note(dataset_id, day, page, hashes),
-            )
-            ledger.record_page(connection, dataset_id, page, query.data_state)
-            ledger.apply_changes(connection, dataset_id, changes)
-            # Last, since the changes may name this page's job too, as taken.
-            ledger.remove_job(connection, dataset_id, page.job)
+            dataset_id = ledger.ensure_dataset(self._connection, query)
+            for page in pages:
+                self._write_page(dataset_id, query, page)
+            ledger.apply_changes(self._connection, dataset_id, changes)
+            # Last, since the changes may name these pages' jobs too, as taken.
+            for page in pages:
+                ledger.remove_job(self._connection, dataset_id, page.job)
 
         await self._transact(work)
+
+    def _write_page(self, dataset_id: int, query: SearchAnalyticsQuery, page: Page) -> None:
+        day, start_row = page.job.data_date.isoformat(), page.job.start_row
+        hashes = hashes_of(page.rows)
+        ledger.forget_pages(self._connection, dataset_id, day, start_row)
+        replace_rows(
+            self._connection,
+            query.dimensions,
+            dataset_id,
+            day,
+            start_row,
+            page.rows,
+            hashes=hashes,
+            may_repeat=self._open_days.note(dataset_id, day, page, hashes),
+        )
+        ledger.record_page(self._connection, dataset_id, page, query.data_state)
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry when there is no page to write it with.

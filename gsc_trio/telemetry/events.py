@@ -75,7 +75,7 @@ class PageCommitted:
     """A page was handed over in its turn: to the store, then to `on_page`."""
 
     page: Page
-    duration_seconds: float = 0.0
+    duration_seconds: float
     """How long the store took to commit it; the pages of one transaction share its time."""
 
 

@@ -56,7 +56,8 @@ def page(number: int, start_row: int, rows: int, *, version: str = "") -> Page:
 def write(*pages: Page, taken: Sequence[Job] = ()) -> list[Call]:
     changes = InFlightChanges(taken=tuple((job, "worker-1") for job in taken))
     return [
-        partial(SqliteStore.write_page, query=QUERY, page=each, changes=changes) for each in pages
+        partial(SqliteStore.write_pages, query=QUERY, pages=[each], changes=changes)
+        for each in pages
     ]
 
 

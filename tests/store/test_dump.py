@@ -31,7 +31,7 @@ async def test_the_order_in_which_days_were_written_does_not_show(
         async with open_sqlite_store(tmp_path / f"{seed}.db") as store:
             for start_row, rows in ((0, ["b", "a", "c"]), (3, ["e", "d"])):
                 for day in days:
-                    await store.write_page(query, make_page(day, start_row, rows), NO_CHANGES)
+                    await store.write_pages(query, [make_page(day, start_row, rows)], NO_CHANGES)
         dumps.add(comparable_dump(tmp_path / f"{seed}.db"))
     assert len(dumps) == 1
 
@@ -43,7 +43,7 @@ async def test_sqlites_own_dump_differs_in_clock_times_only(
     for name, days in (("a.db", [1, 2]), ("b.db", [2, 1])):
         async with open_sqlite_store(tmp_path / name) as store:
             for day in days:
-                await store.write_page(query, make_page(day, rows=["a", "b"]), NO_CHANGES)
+                await store.write_pages(query, [make_page(day, rows=["a", "b"])], NO_CHANGES)
         with closing(sqlite3.connect(tmp_path / name)) as connection:
             connection.execute("UPDATE page_ledger SET committed_at = ''")
             dumps.append(list(connection.iterdump()))
@@ -66,7 +66,7 @@ async def test_any_other_value_shows(
 ) -> None:
     for name, row in (("a.db", Row(("text",), 1.0, 2.0, 3.0)), ("b.db", other)):
         async with open_sqlite_store(tmp_path / name) as store:
-            await store.write_page(query, make_page(1, rows=[row]), NO_CHANGES)
+            await store.write_pages(query, [make_page(1, rows=[row])], NO_CHANGES)
     assert comparable_dump(tmp_path / "a.db") != comparable_dump(tmp_path / "b.db")
 
 
@@ -75,7 +75,7 @@ async def test_a_dump_makes_the_same_database_again(
 ) -> None:
     texts = ["it's", "two\nlines", "null\0inside", "🦊"]
     async with open_sqlite_store(path) as store:
-        await store.write_page(query, make_page(1, rows=texts), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=texts)], NO_CHANGES)
     # Without the tables that have clock times: those columns are not in the dump.
     statements = [line for line in dump_statements(path) if '"page_ledger" (' not in line[:30]]
     with closing(sqlite3.connect(":memory:")) as connection:

@@ -37,13 +37,13 @@ async def test_a_new_database_has_no_days(store: SqliteStore, query: SearchAnaly
 async def test_a_day_is_complete_when_its_last_page_is_not_full(
     store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
-    await store.write_page(query, make_page(1, 0, ["a"]), NO_CHANGES)
-    await store.write_page(query, make_page(2, 0, ["a", "b", "c"]), NO_CHANGES)
-    await store.write_page(query, make_page(3, 0, ["a", "b", "c"]), NO_CHANGES)
-    await store.write_page(query, make_page(3, 3, ["d"]), NO_CHANGES)
-    await store.write_page(query, make_page(4, 0, ["a", "b", "c"]), NO_CHANGES)
-    await store.write_page(query, make_page(4, 3), NO_CHANGES)
-    await store.write_page(query, make_page(5, 0), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 0, ["a"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(2, 0, ["a", "b", "c"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(3, 0, ["a", "b", "c"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(3, 3, ["d"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(4, 0, ["a", "b", "c"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(4, 3)], NO_CHANGES)
+    await store.write_pages(query, [make_page(5, 0)], NO_CHANGES)
     assert await store.begin_run(query, START, END) == {
         day(1): StoredDay(1, is_complete=True),
         day(2): StoredDay(3, is_complete=False),
@@ -57,26 +57,26 @@ async def test_only_days_of_the_range_are_told(
     store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     for number in (1, 2, 3, 4):
-        await store.write_page(query, make_page(number), NO_CHANGES)
+        await store.write_pages(query, [make_page(number)], NO_CHANGES)
     assert set(await store.begin_run(query, day(2), day(3))) == {day(2), day(3)}
 
 
 async def test_pages_of_runs_with_different_row_limits_make_one_day(
     store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
-    await store.write_page(query, make_page(1, 0, ["a", "b", "c"], row_limit=3), NO_CHANGES)
-    await store.write_page(query, make_page(1, 3, ["d", "e"], row_limit=2), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"], row_limit=3)], NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 3, ["d", "e"], row_limit=2)], NO_CHANGES)
     assert await store.begin_run(query, START, END) == {day(1): StoredDay(5, is_complete=False)}
-    await store.write_page(query, make_page(1, 5, ["f"], row_limit=25_000), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 5, ["f"], row_limit=25_000)], NO_CHANGES)
     assert await store.begin_run(query, START, END) == {day(1): StoredDay(6, is_complete=True)}
 
 
 async def test_a_day_goes_on_where_its_pages_stop_being_contiguous(
     store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
-    await store.write_page(query, make_page(1, 0, ["a", "b", "c"]), NO_CHANGES)
-    await store.write_page(query, make_page(1, 6, ["g"]), NO_CHANGES)
-    await store.write_page(query, make_page(2, 3, ["d"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 6, ["g"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(2, 3, ["d"])], NO_CHANGES)
     assert await store.begin_run(query, START, END) == {day(1): StoredDay(3, is_complete=False)}
 
 
@@ -97,8 +97,8 @@ async def test_days_that_may_not_be_final_are_missing_for_a_final_query(
     asked_as: str,
     is_there: bool,
 ) -> None:
-    await store.write_page(
-        attrs.evolve(query, data_state=stored_as), make_page(1, 0, ["a"]), NO_CHANGES
+    await store.write_pages(
+        attrs.evolve(query, data_state=stored_as), [make_page(1, 0, ["a"])], NO_CHANGES
     )
     stored = await store.begin_run(attrs.evolve(query, data_state=asked_as), START, END)
     assert (day(1) in stored) is is_there
@@ -108,8 +108,8 @@ async def test_one_page_that_may_not_be_final_puts_the_whole_day_in_doubt(
     store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     not_final = attrs.evolve(query, data_state="all")
-    await store.write_page(query, make_page(1, 0, ["a", "b", "c"]), NO_CHANGES)
-    await store.write_page(not_final, make_page(1, 3, ["d"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"])], NO_CHANGES)
+    await store.write_pages(not_final, [make_page(1, 3, ["d"])], NO_CHANGES)
     assert await store.begin_run(query, START, END) == {}
     assert await store.begin_run(not_final, START, END) == {day(1): StoredDay(4, is_complete=True)}
 
@@ -123,7 +123,7 @@ async def test_jobs_in_flight_are_told_until_they_are_committed_or_returned(
     jobs = [Job(day(number)) for number in (1, 2, 3)]
     await store.record_in_flight(query, InFlightChanges(taken=tuple((job, "w1") for job in jobs)))
     assert in_flight(reader) == [(f"2024-01-0{n}", 0, "w1") for n in (1, 2, 3)]
-    await store.write_page(query, make_page(1, rows=["a"]), InFlightChanges(returned=(jobs[1],)))
+    await store.write_pages(query, [make_page(1, rows=["a"])], InFlightChanges(returned=(jobs[1],)))
     assert in_flight(reader) == [("2024-01-03", 0, "w1")]
     [coverage] = await store.coverage()
     assert coverage.in_flight == 1
@@ -136,7 +136,7 @@ async def test_a_page_whose_job_was_taken_since_the_last_change_leaves_the_regis
     reader: sqlite3.Connection,
 ) -> None:
     taken = ((Job(day(1)), "w1"), (Job(day(2)), "w1"))
-    await store.write_page(query, make_page(1, rows=["a"]), InFlightChanges(taken=taken))
+    await store.write_pages(query, [make_page(1, rows=["a"])], InFlightChanges(taken=taken))
     assert in_flight(reader) == [("2024-01-02", 0, "w1")]
 
 
@@ -169,11 +169,11 @@ async def test_coverage_sums_up_each_dataset(
 ) -> None:
     other = attrs.evolve(query, search_type="image", dimensions=())
     started = attrs.evolve(query, search_type="news")
-    await store.write_page(query, make_page(3, 0, ["a", "b", "c"]), NO_CHANGES)
-    await store.write_page(query, make_page(3, 3, ["d"]), NO_CHANGES)
-    await store.write_page(query, make_page(5, 0, ["a", "b", "c"]), NO_CHANGES)
-    await store.write_page(query, make_page(8, 0), NO_CHANGES)
-    await store.write_page(other, make_page(2), NO_CHANGES)
+    await store.write_pages(query, [make_page(3, 0, ["a", "b", "c"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(3, 3, ["d"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(5, 0, ["a", "b", "c"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(8, 0)], NO_CHANGES)
+    await store.write_pages(other, [make_page(2)], NO_CHANGES)
     await store.begin_run(started, START, END)
     assert await store.coverage() == [
         Coverage(

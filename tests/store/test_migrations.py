@@ -67,7 +67,7 @@ async def test_rows_that_were_kept_by_their_dimensions_are_numbered(
     async with open_sqlite_store(old) as store:
         [coverage] = await store.coverage()
     async with open_sqlite_store(new) as store:
-        await store.write_page(query, page, InFlightChanges())
+        await store.write_pages(query, [page], InFlightChanges())
     assert (coverage.rows, coverage.days_complete) == (3, 1)
     assert comparable_dump(old) == comparable_dump(new)
 

@@ -83,7 +83,7 @@ async def test_any_file_name_will_do(
 ) -> None:
     for _ in range(2):
         async with open_sqlite_store(tmp_path / name) as store:
-            await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+            await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     assert os.listdir(tmp_path) == [name]
     assert "'2024-01-01',0,'a'" in comparable_dump(tmp_path / name)
 
@@ -201,7 +201,7 @@ async def test_an_older_database_is_brought_up_to_date(
     path: Path, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     async with open_sqlite_store(path) as store:
-        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
 
     def add_a_note(database: Database) -> None:
         database.table("dataset").add_column("note", str)
@@ -268,11 +268,11 @@ async def test_a_database_can_be_read_while_it_is_written(
     path: Path, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     async with open_sqlite_store(path) as store:
-        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
         async with open_sqlite_store(path, read_only=True) as reader:
             [coverage] = await reader.coverage()
             assert coverage.days_complete == 1
-            await store.write_page(query, make_page(2, rows=["a"]), NO_CHANGES)
+            await store.write_pages(query, [make_page(2, rows=["a"])], NO_CHANGES)
             [coverage] = await reader.coverage()
             assert coverage.days_complete == 2
 
@@ -284,7 +284,7 @@ async def test_a_read_only_store_writes_nothing(
         pass
     async with open_sqlite_store(path, read_only=True) as store:
         with pytest.raises(StorageError, match="it can only be read"):
-            await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+            await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
 
 
 @pytest.mark.parametrize("offset", [100, schema.PAGE_SIZE_BYTES])
@@ -292,7 +292,7 @@ async def test_a_damaged_database_is_told(
     path: Path, query: SearchAnalyticsQuery, make_page: MakePage, offset: int
 ) -> None:
     async with open_sqlite_store(path) as store:
-        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     content = await trio.Path(path).read_bytes()
     await trio.Path(path).write_bytes(content[:offset] + b"\xff" * (len(content) - offset))
     with pytest.raises(StorageError, match=r"search.db: it is damaged: restore it from a copy"):
@@ -300,7 +300,7 @@ async def test_a_damaged_database_is_told(
             await store.coverage()
     with pytest.raises(StorageError, match=r"search.db: it is damaged: restore it from a copy"):
         async with open_sqlite_store(path) as store:
-            await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+            await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
 
 
 async def test_a_path_without_permission_to_write_is_told(
@@ -318,7 +318,7 @@ async def test_a_database_in_a_folder_that_can_only_be_read_is_read(
     folder.mkdir()
     path = folder / "search.db"
     async with open_sqlite_store(path) as store:
-        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     path.chmod(0o444)
     folder.chmod(0o555)
     try:
@@ -365,7 +365,7 @@ async def test_a_database_of_the_first_version_keeps_its_pages(
         first_version.setattr("gsc_trio.store.connection.MIGRATIONS", schema.MIGRATIONS[:1])
         first_version.setattr("gsc_trio.store.schema.MIGRATIONS", schema.MIGRATIONS[:1])
         async with open_sqlite_store(path) as store:
-            await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+            await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     async with open_sqlite_store(path) as store:
         assert await store.begin_run(query, dt.date(2024, 1, 1), dt.date(2024, 1, 1))
         assert await store.recent_grants() == []

@@ -158,7 +158,13 @@ async def test_a_fault_while_a_database_is_made_leaves_a_place_where_it_can_be_m
     assert not fault.struck
 
 
-async def run(store: SqliteStore, fake: FakeSearchConsole, max_concurrency: int) -> RunSummary:
+async def run(
+    store: SqliteStore,
+    fake: FakeSearchConsole,
+    max_concurrency: int,
+    *,
+    pages_share_transactions: bool = False,
+) -> RunSummary:
     settings = Settings(max_concurrency=max_concurrency, batch_size=4)
     async with (
         open_streaming_transport(fake) as transport,
@@ -171,6 +177,8 @@ async def run(store: SqliteStore, fake: FakeSearchConsole, max_concurrency: int)
             start=END - dt.timedelta(days=11),
             end=END,
             today=dt.date(2026, 6, 20),
+            # Who has a callback gets each page after its own commit.
+            on_page=None if pages_share_transactions else lambda _: None,
         )
 
 
@@ -197,11 +205,19 @@ async def assert_goes_on(
 
 
 @needs_a_shim
-@pytest.mark.parametrize("number", [0, 7, 24, 48])
+@pytest.mark.parametrize(
+    ("number", "pages_share_transactions"),
+    [(0, False), (7, False), (24, False), (48, False), (7, True), (14, True)],
+)
 @pytest.mark.parametrize("name", ["full", "write", "sync", "read-only"])
 @pytest.mark.parametrize("max_concurrency", [1, 3])
 async def test_a_run_halts_with_one_line_and_resumes_when_the_cause_is_gone(
-    tmp_path: Path, vfs: RecordingVfs, max_concurrency: int, name: str, number: int
+    tmp_path: Path,
+    vfs: RecordingVfs,
+    max_concurrency: int,
+    name: str,
+    number: int,
+    pages_share_transactions: bool,
 ) -> None:
     kind, code, advice = FAULTS[name]
     path = tmp_path / "search.db"
@@ -209,7 +225,12 @@ async def test_a_run_halts_with_one_line_and_resumes_when_the_cause_is_gone(
         await store.begin_run(RUN_QUERY, END, END)
         vfs.fail = Fault(kind, code, number // (3 if kind == "sync" else 1), lasts=10_000)
         try:
-            failed = await run(store, fake_search_console(), max_concurrency)
+            failed = await run(
+                store,
+                fake_search_console(),
+                max_concurrency,
+                pages_share_transactions=pages_share_transactions,
+            )
         except StorageError as error:  # it could not even begin
             assert_clear(error, path, advice)
             assert number == 0
@@ -244,16 +265,16 @@ async def test_a_run_into_a_locked_database_halts_and_resumes_when_it_is_free(
 
 def lock_after(store: SqliteStore, pages: int, locker: sqlite3.Connection) -> None:
     """Another program locks the database when so many pages were written, and keeps it."""
-    write_page, written = store.write_page, 0
+    write_pages, written = store.write_pages, 0
 
     async def write_and_lock(*arguments: object) -> None:
         nonlocal written
         if written == pages:
             locker.execute("BEGIN EXCLUSIVE")
         written += 1
-        await write_page(*arguments)  # type: ignore[arg-type]
+        await write_pages(*arguments)  # type: ignore[arg-type]
 
-    store.write_page = write_and_lock  # type: ignore[method-assign, assignment]
+    store.write_pages = write_and_lock  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize("max_concurrency", [1, 3])
@@ -278,13 +299,13 @@ def move(path: Path, folder: Path) -> None:
 
 
 def in_nth_write(store: SqliteStore, number: int, act: Callable[[], None]) -> None:
-    write_page, written = store.write_page, 0
+    write_pages, written = store.write_pages, 0
 
     async def act_and_write(*arguments: object) -> None:
         nonlocal written
         written += 1
         if written == number:
             await trio.to_thread.run_sync(act)
-        await write_page(*arguments)  # type: ignore[arg-type]
+        await write_pages(*arguments)  # type: ignore[arg-type]
 
-    store.write_page = act_and_write  # type: ignore[method-assign, assignment]
+    store.write_pages = act_and_write  # type: ignore[method-assign, assignment]

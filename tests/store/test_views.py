@@ -64,7 +64,7 @@ async def test_what_has_a_page_is_in_the_url_view(
     for dimensions in (("page",), ("page", "query"), ("page", "query", "country", "device")):
         query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
         row = Row(tuple(name.upper() for name in query.dimensions), 3.0, 10.0, 1.5)
-        await store.write_page(query, make_page(1, rows=[row]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=[row])], NO_CHANGES)
     first, last = ("2024-01-01", SITE), ("web", 10, 3, 5.0)
     assert read_view(reader, "searchdata_url_impression") == (
         URL_COLUMNS,
@@ -83,7 +83,7 @@ async def test_what_has_no_page_is_in_the_site_view(
     for dimensions in ((), ("query", "device"), ("country",), ("searchAppearance",)):
         query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
         row = Row(tuple(name.upper() for name in query.dimensions), 3.0, 10.0, 1.5)
-        await store.write_page(query, make_page(1, rows=[row]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=[row])], NO_CHANGES)
     first, last = ("2024-01-01", SITE), ("web", 10, 3, 5.0)
     assert read_view(reader, "searchdata_site_impression") == (
         SITE_COLUMNS,
@@ -102,7 +102,7 @@ async def test_the_average_position_is_computed_as_on_bigquery(
 ) -> None:
     query = SearchAnalyticsQuery(SITE, dimensions=("page",))
     rows = [Row(("a",), 0.0, 10.0, 2.0), Row(("b",), 0.0, 30.0, 6.0)]
-    await store.write_page(query, make_page(1, rows=rows), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, rows=rows)], NO_CHANGES)
     assert reader.execute(
         "SELECT sum(sum_position) / sum(impressions) + 1 FROM searchdata_url_impression"
     ).fetchone() == (5.0,)
@@ -113,7 +113,7 @@ async def test_a_view_finds_one_sites_days_by_their_key(
 ) -> None:
     for dimensions in (("page",), ("page", "query")):
         query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
-        await store.write_page(query, make_page(1), NO_CHANGES)
+        await store.write_pages(query, [make_page(1)], NO_CHANGES)
     plan = reader.execute(
         "EXPLAIN QUERY PLAN SELECT sum(clicks) FROM searchdata_url_impression "
         "WHERE site_url = ? AND data_date BETWEEN ? AND ?",

@@ -48,7 +48,9 @@ async def test_a_page_is_there_with_its_rows_and_its_ledger_entry(
     make_page: MakePage,
     reader: sqlite3.Connection,
 ) -> None:
-    await store.write_page(query, make_page(1, rows=[Row(("trio",), 3.0, 10.0, 2.5)]), NO_CHANGES)
+    await store.write_pages(
+        query, [make_page(1, rows=[Row(("trio",), 3.0, 10.0, 2.5)])], NO_CHANGES
+    )
     assert reader.execute("SELECT * FROM search_analytics_by_query").fetchall() == [
         (1, "2024-01-01", 0, "trio", 3, 10, 15.0)
     ]
@@ -65,7 +67,7 @@ async def test_the_same_page_twice_leaves_what_one_write_leaves(
         async with open_sqlite_store(tmp_path / name) as store:
             for page in pages:
                 for _ in range(repeats):
-                    await store.write_page(query, page, NO_CHANGES)
+                    await store.write_pages(query, [page], NO_CHANGES)
     assert comparable_dump(tmp_path / "once.db") == comparable_dump(tmp_path / "twice.db")
 
 
@@ -75,10 +77,10 @@ async def test_a_days_first_page_replaces_the_day(
     make_page: MakePage,
     reader: sqlite3.Connection,
 ) -> None:
-    await store.write_page(query, make_page(1, 0, ["a", "b", "c"]), NO_CHANGES)
-    await store.write_page(query, make_page(1, 3, ["d"]), NO_CHANGES)
-    await store.write_page(query, make_page(2, 0, ["other day"]), NO_CHANGES)
-    await store.write_page(query, make_page(1, 0, ["b"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 3, ["d"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(2, 0, ["other day"])], NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 0, ["b"])], NO_CHANGES)
     assert queries_of(reader, day=1) == ["b"]
     assert queries_of(reader, day=2) == ["other day"]
     assert reader.execute(
@@ -92,9 +94,9 @@ async def test_a_row_that_moved_between_pages_is_there_once_as_the_later_page_ha
     make_page: MakePage,
     reader: sqlite3.Connection,
 ) -> None:
-    await store.write_page(query, make_page(1, 0, ["a", "b", "moves"]), NO_CHANGES)
-    await store.write_page(
-        query, make_page(1, 3, [Row(("moves",), 7.0, 70.0, 1.0), "z"]), NO_CHANGES
+    await store.write_pages(query, [make_page(1, 0, ["a", "b", "moves"])], NO_CHANGES)
+    await store.write_pages(
+        query, [make_page(1, 3, [Row(("moves",), 7.0, 70.0, 1.0), "z"])], NO_CHANGES
     )
     assert reader.execute(
         "SELECT clicks, impressions, sum_position FROM search_analytics_by_query "
@@ -113,9 +115,9 @@ async def test_datasets_do_not_share_rows(
         SearchAnalyticsQuery("https://example.com/", dimensions=("page",)),
     ]
     for other in others:
-        await store.write_page(other, make_page(1, rows=["theirs"]), NO_CHANGES)
-    await store.write_page(mine, make_page(1, rows=["mine"]), NO_CHANGES)
-    await store.write_page(mine, make_page(1), NO_CHANGES)
+        await store.write_pages(other, [make_page(1, rows=["theirs"])], NO_CHANGES)
+    await store.write_pages(mine, [make_page(1, rows=["mine"])], NO_CHANGES)
+    await store.write_pages(mine, [make_page(1)], NO_CHANGES)
     assert reader.execute(
         "SELECT site_url, search_type, dimensions, clicks FROM searchdata_site_impression "
         "UNION ALL SELECT site_url, search_type, dimensions, clicks FROM searchdata_url_impression"
@@ -133,7 +135,7 @@ async def test_the_data_state_does_not_make_another_dataset(
         query = SearchAnalyticsQuery(
             "https://example.com/", dimensions=("query",), data_state=data_state
         )
-        await store.write_page(query, make_page(1, rows=[data_state]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=[data_state])], NO_CHANGES)
     assert queries_of(reader) == ["final"]
 
 
@@ -145,7 +147,7 @@ async def test_hostile_names_and_texts_are_stored_as_they_are(
         ["'; DROP TABLE dataset; --", '"quoted"', "new\nline", "🦊", "null\0inside", "", "null\0"]
     )
     query = SearchAnalyticsQuery(site, dimensions=("query",))
-    await store.write_page(query, make_page(1, rows=texts, row_limit=100), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, rows=texts, row_limit=100)], NO_CHANGES)
     assert queries_of(reader) == texts
     assert [coverage.site_url for coverage in await store.coverage()] == [site]
 
@@ -163,7 +165,7 @@ async def test_pages_of_every_size_are_complete(
             Row(tuple(f"{name} {index}" for name in dimensions), 1.0, 2.0, float(index))
             for index in range(row_count)
         ]
-        await store.write_page(query, make_page(1, rows=rows, row_limit=25_000), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=rows, row_limit=25_000)], NO_CHANGES)
         [coverage] = await store.coverage()
         assert coverage.rows == row_count
         name = "_".join(dimensions) or "date"
@@ -180,14 +182,14 @@ async def test_a_connection_with_few_variables_takes_large_pages_too(
 ) -> None:
     store._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 20)
     rows = [f"{index:03d}" for index in range(100)]
-    await store.write_page(query, make_page(1, rows=rows), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, rows=rows)], NO_CHANGES)
     assert queries_of(reader) == rows
 
 
 async def test_a_failure_in_mid_transaction_leaves_nothing_and_the_store_usable(
     store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage, path: Path
 ) -> None:
-    await store.write_page(query, make_page(1, 0, ["a", "b", "c"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"])], NO_CHANGES)
     before = comparable_dump(path)
 
     def fail() -> None:
@@ -196,10 +198,10 @@ async def test_a_failure_in_mid_transaction_leaves_nothing_and_the_store_usable(
     before_the_ledger_entry(store, fail)
     for page in (make_page(1, 0, ["new"]), make_page(1, 3, ["d"]), make_page(2, 0, ["e"])):
         with pytest.raises(StorageError, match=r"cannot write .*search\.db"):
-            await store.write_page(query, page, NO_CHANGES)
+            await store.write_pages(query, [page], NO_CHANGES)
         assert comparable_dump(path) == before
     store._connection.execute("DROP TRIGGER mid_transaction")
-    await store.write_page(query, make_page(1, 3, ["d"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 3, ["d"])], NO_CHANGES)
     [coverage] = await store.coverage()
     assert coverage.rows == 4
 
@@ -209,9 +211,9 @@ async def test_a_first_page_that_fails_leaves_no_dataset_and_no_table(
 ) -> None:
     before = comparable_dump(path)
     with pytest.raises(StorageError, match="does not have 1 keys"):
-        await store.write_page(query, make_page(1, rows=[Row(("a", "b"))]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=[Row(("a", "b"))])], NO_CHANGES)
     assert comparable_dump(path) == before
-    await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     assert "search_analytics_by_query" in comparable_dump(path)
 
 
@@ -228,7 +230,7 @@ async def test_a_value_that_sqlite_cannot_take_is_a_storage_error(
 ) -> None:
     before = comparable_dump(path)
     with pytest.raises(StorageError, match="a value cannot be stored"):
-        await store.write_page(query, make_page(1, rows=["fine", row]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["fine", row])], NO_CHANGES)
     assert comparable_dump(path) == before
 
 
@@ -238,14 +240,14 @@ async def test_rows_whose_keys_even_out_are_refused(
     query = SearchAnalyticsQuery("https://example.com/", dimensions=("page", "query"))
     rows = [Row(("a",)), Row(("b", "c", "d"))]
     with pytest.raises(StorageError, match="does not have 2 keys"):
-        await store.write_page(query, make_page(1, rows=rows), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=rows)], NO_CHANGES)
 
 
 async def test_a_killed_process_leaves_nothing_of_the_page_it_was_writing(
     path: Path, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     async with open_sqlite_store(path) as store:
-        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     before = comparable_dump(path)
     program = """if True:
         import datetime as dt, os, signal, sys, trio
@@ -263,7 +265,7 @@ async def test_a_killed_process_leaves_nothing_of_the_page_it_was_writing(
                 connection.execute(
                     "CREATE TEMP TRIGGER kill BEFORE INSERT ON page_ledger BEGIN SELECT die(); END"
                 )
-                await store.write_page(query, page, InFlightChanges())
+                await store.write_pages(query, [page], InFlightChanges())
 
         trio.run(main)
     """
@@ -276,15 +278,15 @@ async def test_a_killed_process_leaves_nothing_of_the_page_it_was_writing(
 async def test_a_full_disk_is_told_and_leaves_the_store_usable(
     store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
-    await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     [pages] = store._connection.execute("PRAGMA page_count").fetchone()
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
     large = make_page(2, rows=[f"{index} {'x' * 100}" for index in range(1_000)], row_limit=1_000)
     with pytest.raises(StorageError, match="the disk is full: free some space"):
-        await store.write_page(query, large, NO_CHANGES)
+        await store.write_pages(query, [large], NO_CHANGES)
     assert not store._connection.in_transaction
     store._connection.execute("PRAGMA max_page_count = 1000000")
-    await store.write_page(query, large, NO_CHANGES)
+    await store.write_pages(query, [large], NO_CHANGES)
     [coverage] = await store.coverage()
     assert coverage.rows == 1_001
 
@@ -298,9 +300,9 @@ async def test_a_database_locked_by_another_program_is_told(
     store._connection.execute("PRAGMA busy_timeout = 20")
     reader.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="another program keeps it locked"):
-        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     reader.execute("COMMIT")
-    await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     assert queries_of(reader) == ["a"]
 
 
@@ -321,16 +323,16 @@ async def test_a_database_that_stays_locked_is_waited_for_once_and_again_when_it
         for _ in range(8):
             began = trio.current_time()
             with pytest.raises(StorageError, match="another program keeps it locked"):
-                await store.write_page(query, page, NO_CHANGES)
+                await store.write_pages(query, [page], NO_CHANGES)
             seconds.append(trio.current_time() - began)
         assert seconds[0] > 0.4
         assert sum(seconds[1:]) < 0.4 * 7
         other.execute("COMMIT")
-        await store.write_page(query, page, NO_CHANGES)
+        await store.write_pages(query, [page], NO_CHANGES)
         other.execute("BEGIN IMMEDIATE")
         release = threading.Timer(0.1, other.execute, ["COMMIT"])
         release.start()
-        await store.write_page(query, page, NO_CHANGES)
+        await store.write_pages(query, [page], NO_CHANGES)
         release.join()
         other.close()
 
@@ -350,7 +352,7 @@ async def test_a_write_that_is_cancelled_halfway_is_finished(
     before_the_ledger_entry(store, wait)
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(store.write_page, query, make_page(1, rows=["a"]), NO_CHANGES)
+            nursery.start_soon(store.write_pages, query, [make_page(1, rows=["a"])], NO_CHANGES)
             await trio.to_thread.run_sync(halfway.wait, 10)
             scope.cancel()
             with trio.CancelScope(shield=True):
@@ -367,7 +369,7 @@ async def test_a_write_that_is_cancelled_before_it_begins_does_nothing(
     before = comparable_dump(path)
     with trio.CancelScope() as scope:
         scope.cancel()
-        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
     assert scope.cancelled_caught
     assert comparable_dump(path) == before
 
@@ -378,7 +380,7 @@ async def test_others_can_read_while_a_page_is_written(
     make_page: MakePage,
     reader: sqlite3.Connection,
 ) -> None:
-    await store.write_page(query, make_page(1, 0, ["a", "b", "c"]), NO_CHANGES)
+    await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"])], NO_CHANGES)
     halfway, go_on = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -387,7 +389,7 @@ async def test_others_can_read_while_a_page_is_written(
 
     before_the_ledger_entry(store, wait)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(store.write_page, query, make_page(1, 3, ["d"]), NO_CHANGES)
+        nursery.start_soon(store.write_pages, query, [make_page(1, 3, ["d"])], NO_CHANGES)
         await trio.to_thread.run_sync(halfway.wait, 10)
         reader.execute("BEGIN")
         assert queries_of(reader) == ["a", "b", "c"]
@@ -405,7 +407,7 @@ async def test_tasks_that_write_at_once_take_turns(
 ) -> None:
     async with trio.open_nursery() as nursery:
         for day in range(1, 21):
-            nursery.start_soon(store.write_page, query, make_page(day, rows=["a"]), NO_CHANGES)
+            nursery.start_soon(store.write_pages, query, [make_page(day, rows=["a"])], NO_CHANGES)
     assert reader.execute("SELECT count(*) FROM page_ledger").fetchone() == (20,)
 
 
@@ -422,7 +424,7 @@ async def test_processes_write_to_one_database_one_after_another(
             async with open_sqlite_store(sys.argv[1], wait=True) as store:
                 for day in range(1, 29):
                     page = Page(Job(dt.date(2024, 1, day)), [Row((sys.argv[2],))], 10, 1)
-                    await store.write_page(query, page, InFlightChanges())
+                    await store.write_pages(query, [page], InFlightChanges())
 
         trio.run(main)
     """
@@ -448,7 +450,7 @@ async def test_a_database_that_is_taken_away_is_noticed_before_a_page_counts_as_
     folder.mkdir()
     path = folder / "search.db"
     async with open_sqlite_store(path) as store:
-        await store.write_page(query, make_page(1, rows=["a"]), NO_CHANGES)
+        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
         if how == "with its folder":
             shutil.rmtree(folder)
         else:
@@ -457,4 +459,4 @@ async def test_a_database_that_is_taken_away_is_noticed_before_a_page_counts_as_
             path.write_bytes(b"")
         for _ in range(2):
             with pytest.raises(StorageError, match="was removed or replaced while it was in use"):
-                await store.write_page(query, make_page(2, rows=["b"]), NO_CHANGES)
+                await store.write_pages(query, [make_page(2, rows=["b"])], NO_CHANGES)
