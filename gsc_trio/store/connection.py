@@ -25,6 +25,9 @@ that short, so it is no longer than a halt may take."""
 CACHE_KIBIBYTES = 32 * 1024
 """Holds what a full page of rows changes, so that it is written once, at its commit."""
 
+LOG_PAGES = 64 * 1024 * 1024 // PAGE_SIZE_BYTES
+"""How long the write-ahead log grows before a commit ends with a checkpoint."""
+
 SMALLEST_DATABASE_BYTES = 512
 """SQLite's smallest page. It takes a shorter file for an empty one and would write over it."""
 
@@ -55,6 +58,16 @@ def open_connection(path: Path, *, create: bool, read_only: bool) -> sqlite3.Con
     check_database(path, create=create, read_only=read_only)
     with _clear_errors(path):
         return _connect_to_read(path) if read_only else _connect_to_write(path)
+
+
+def open_for_checkpoints(path: Path) -> sqlite3.Connection:
+    """Another connection to a database that is open, for `gsc_trio.store.checkpoints`.
+
+    Raises:
+        StorageError: SQLite cannot open it.
+    """
+    with _clear_errors(path):
+        return _connect(path, "mode=rw")
 
 
 def check_database(path: Path, *, create: bool, read_only: bool) -> None:
@@ -221,6 +234,7 @@ def _connect_to_write(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")  # counts for a new file only
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIBIBYTES}")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
         # What SQLite keeps in case a statement fails would go to a file above 64 KiB: that takes
         # time, and another disk that can be full.
         connection.execute("PRAGMA temp_store = MEMORY")

@@ -22,22 +22,33 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import outcome
 import trio
 
 from gsc_trio.errors import StorageError
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
 from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, StoredDay
+from gsc_trio.store.checkpoints import Checkpoints
 from gsc_trio.store.connection import (
     as_storage_error,
     check_database,
     open_connection,
+    open_for_checkpoints,
     wait_for_others,
 )
 from gsc_trio.store.lock import lock_database, wait_for_database
@@ -90,13 +101,19 @@ async def open_sqlite_store(
         connection = await in_thread(
             partial(open_connection, file, create=create, read_only=read_only)
         )
-        try:
-            yield SqliteStore(file, connection, limiter)
-        finally:
-            # Closing ends with a checkpoint, which takes as long as the disk takes; no deadline
-            # could cut it short without abandoning the thread.
-            with trio.CancelScope(shield=True):
-                await in_thread(connection.close)
+        stack.push_async_callback(_close, partial(in_thread, connection.close))
+        checkpoints = None
+        if not read_only:
+            checkpoints = Checkpoints(await in_thread(partial(open_for_checkpoints, file)))
+            stack.push_async_callback(_close, checkpoints.close)
+        yield SqliteStore(file, connection, limiter, checkpoints)
+
+
+async def _close(close: Callable[[], Awaitable[None]]) -> None:
+    # The last connection ends with a checkpoint, which takes as long as the disk takes; no deadline
+    # could cut it short without abandoning the thread.
+    with trio.CancelScope(shield=True):
+        await close()
 
 
 class SqliteStore:
@@ -108,13 +125,18 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: Path, connection: sqlite3.Connection, limiter: trio.CapacityLimiter
+        self,
+        path: Path,
+        connection: sqlite3.Connection,
+        limiter: trio.CapacityLimiter,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.path = path
         """The file, as it was named."""
         self._identity = path.stat()
         self._connection = connection
         self._limiter = limiter
+        self._checkpoints = checkpoints
         self._open_days = OpenDays()
         self._is_patient = True
 
@@ -169,7 +191,16 @@ class SqliteStore:
             for page in pages:
                 ledger.remove_job(self._connection, dataset_id, page.job)
 
-        await self._transact(work)
+        async with trio.open_nursery() as nursery:
+            if self._checkpoints is not None:
+                self._checkpoints.start_if_due(nursery)
+            written = await outcome.acapture(self._transact, work)
+            # The thread that makes a checkpoint is waited for in any case; who is cancelled
+            # meanwhile shall hear all the same that the pages are written.
+            nursery.cancel_scope.shield = True
+        written.unwrap()
+        if self._checkpoints is not None:
+            self._checkpoints.note(pages)
 
     def _write_page(self, dataset_id: int, query: SearchAnalyticsQuery, page: Page) -> None:
         day, start_row = page.job.data_date.isoformat(), page.job.start_row

@@ -128,6 +128,8 @@ def recording() -> Recording:
         for session in SESSIONS:
             async with open_sqlite_store(path) as store:
                 store._connection.execute("PRAGMA wal_autocheckpoint = 12")
+                assert store._checkpoints is not None
+                store._checkpoints._bytes_between = 150  # every second page or so
                 note(None)
                 for call in session:
                     await call(store)
