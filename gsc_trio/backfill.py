@@ -19,7 +19,7 @@ from gsc_trio.delivery import Delivery, OnComplete, OnPage
 from gsc_trio.errors import GscTrioError
 from gsc_trio.fetcher import Fetcher
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.model import Halt, SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays, plan_jobs
 from gsc_trio.quota_journal import QuotaJournal
 from gsc_trio.retry import RetryPolicy
@@ -27,7 +27,7 @@ from gsc_trio.sequential import SequentialRun
 from gsc_trio.spill import SpillFile
 from gsc_trio.store.base import NoStore, Store
 from gsc_trio.summary import RunMeter, RunSummary
-from gsc_trio.telemetry.events import RunStarted
+from gsc_trio.telemetry.events import HaltFinished, RunFinished, RunStarted
 from gsc_trio.telemetry.instrument import Instrument, Instruments
 from gsc_trio.worker import WorkerPool
 
@@ -148,6 +148,7 @@ async def backfill(
     fetcher = Fetcher(client, query, journal, telemetry)
     retry_policy = RetryPolicy(query.site_url, client.user, settings, client.limiter, telemetry)
     telemetry.handle(RunStarted(query.site_url, start, end, days_planned=len(plan)))
+    started_at = trio.current_time()
     try:
         if settings.max_concurrency == 1:
             await SequentialRun(plan, delivery, fetcher, retry_policy, settings, switch).run()
@@ -161,11 +162,25 @@ async def backfill(
                 spill=spill,
             ) as coordinator:
                 await WorkerPool(coordinator, fetcher, retry_policy, settings, telemetry).run()
+    except BaseException as cause:
+        # Whatever reason came first counts; the concurrent path has told its own by now.
+        status = "failed" if isinstance(cause, Exception) else "interrupted"
+        switch.request(Halt(f"the run was ended by {cause!r}", status=status, error=cause))
+        raise
     finally:
         began = min(switch.requested_at, trio.current_time())
         await journal.close(deadline=began + settings.grace_seconds)
+        _tell_end(telemetry, switch, started_at)
     if switch.halt is not None and switch.halt.status == "failed":
         error = switch.halt.error
         if error is not None and not isinstance(error, GscTrioError):
             raise error
     return meter.summary(query.site_url, start, end, switch.halt)
+
+
+def _tell_end(telemetry: Instruments, switch: HaltSwitch, started_at: float) -> None:
+    now, halt = trio.current_time(), switch.halt
+    if halt is not None:
+        telemetry.handle(HaltFinished(halt, now - switch.requested_at))
+    status, reason = (halt.status, halt.reason) if halt is not None else ("complete", "")
+    telemetry.handle(RunFinished(status, reason, now - started_at))

@@ -38,6 +38,7 @@ from gsc_trio.model import Job, Page, SearchAnalyticsQuery
 from gsc_trio.permits import Grant
 from gsc_trio.rate_limiter import RateLimiter
 from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.telemetry.requests import told_request
 from gsc_trio.wire.api_errors import classify
 from gsc_trio.wire.multipart import (
     BatchCall,
@@ -89,8 +90,10 @@ class SearchConsole:
         user: str,
         settings: Settings,
         tokens: AccessTokens,
+        instruments: Instruments,
     ) -> None:
         self._http = http
+        self._instruments = instruments
         self._tokens = tokens
         # Side by side, ten answers would all be ready when the last one is.
         self._decoding = trio.Lock()
@@ -242,9 +245,11 @@ class SearchConsole:
         if token is not None:
             request.headers["Authorization"] = f"Bearer {token}"
         async with AsyncExitStack() as stack:
+            told = stack.enter_context(told_request(self._instruments, request, queries))
             grant.mark_sent(queries)
             with _transport_errors():
                 response = await self._http.send(request, stream=True)
+                told.status = response.status_code
                 stack.push_async_callback(response.aclose)
                 if response.status_code != httpx.codes.OK:
                     await response.aread()
@@ -309,7 +314,7 @@ async def open_search_console(
         limiter: one to share with other clients; by default its own, with the settings' limits.
         user: a name for whose quota is spent; no secret.
         token_source: gives access tokens, when the settings have none and when one is refused.
-        instruments: whom its own limiter tells of quota use and pauses.
+        instruments: who is told of HTTP requests, and by its own limiter of quota use and pauses.
         transport: what to send through instead of the network, as the testing kit does.
     """
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
@@ -323,12 +328,14 @@ async def open_search_console(
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
         transport=transport,
     ) as http:
+        telemetry = Instruments(instruments)
         yield SearchConsole(
             http,
-            limiter or RateLimiter.from_settings(settings, Instruments(instruments)),
+            limiter or RateLimiter.from_settings(settings, telemetry),
             user=user,
             settings=settings,
             tokens=AccessTokens(settings.access_token, token_source),
+            instruments=telemetry,
         )
 
 

@@ -51,7 +51,7 @@ from gsc_trio.halt import HaltSwitch
 from gsc_trio.job_queue import JobQueue, QueuedJob
 from gsc_trio.model import Halt, InFlightChanges, Job, Page
 from gsc_trio.spill import SpillFile
-from gsc_trio.telemetry.events import BatchTaken, HaltRequested
+from gsc_trio.telemetry.events import BatchTaken, HaltRequested, JobsReturned
 from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.waiting_room import WaitingRoom
 
@@ -225,6 +225,7 @@ class Coordinator:
             self._returned.append(entry.job)
         self._queue.give_back(entries)
         self._note_peaks()
+        self._instruments.handle(JobsReturned(len(entries), len(self._queue), len(self._in_flight)))
         self._writer_wakeup.set()
         self._wake_workers()
 

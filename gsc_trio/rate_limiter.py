@@ -35,7 +35,7 @@ from gsc_trio.errors import ApiError
 from gsc_trio.machine_clock import Moment, machine_moment
 from gsc_trio.permits import Grant, QuotaKey, Waiter
 from gsc_trio.quota_window import CLOCK_DRIFT, QuotaWindow
-from gsc_trio.telemetry.events import QuotaApproaching, QuotaPaused
+from gsc_trio.telemetry.events import QuotaApproaching, QuotaPaused, QuotaUsed
 from gsc_trio.telemetry.instrument import Instruments
 
 WINDOW_SECONDS = 60.0
@@ -66,7 +66,7 @@ class RateLimiter:
         burst_queries_per_second: a user's cap in any one second, or None.
         pause_initial_seconds: how long a key pauses after a first "too fast", in seconds.
         pause_maximum_seconds: what the doubling of that stops at, in seconds.
-        instruments: who is told when use passes 80 % of a limit, and of pauses.
+        instruments: who is told how much of a limit is used, and of pauses.
         clock: what tells the time to other processes.
     """
 
@@ -305,8 +305,10 @@ class RateLimiter:
             key.probe_is_out = key.needs_probe
             used, limit = key.window.used(now), key.window.limit
             is_approaching = used >= APPROACHING_SHARE * limit
-            if is_approaching and not key.has_told and key.window.seconds == WINDOW_SECONDS:
-                self._instruments.handle(QuotaApproaching(key.window.key, used, limit))
+            if key.window.seconds == WINDOW_SECONDS:
+                self._instruments.handle(QuotaUsed(key.window.key, used, limit))
+                if is_approaching and not key.has_told:
+                    self._instruments.handle(QuotaApproaching(key.window.key, used, limit))
             key.has_told = is_approaching
         return Grant(keys, count, is_probe=is_probe)
 

@@ -38,11 +38,14 @@ from gsc_trio.errors import (
 from gsc_trio.model import Halt
 from gsc_trio.permits import Grant
 from gsc_trio.rate_limiter import RateLimiter
-from gsc_trio.telemetry.events import JobsRetried
+from gsc_trio.telemetry.events import JobsRetried, QuotaExceeded
 from gsc_trio.telemetry.instrument import Instruments
 
 PAGES_PER_RETRY = 10
 """How many answered pages give one retry back to the budget."""
+
+_TOO_MANY = (LoadQuotaExceededError, RateLimitExceededError)
+"""What Google says when a quota is used up; what asks for the longer wait comes first."""
 
 _ADVICE = {
     PermissionDeniedError: "check the property's name, and that this account may see it",
@@ -59,7 +62,7 @@ class RetryPolicy:
         user: whose key pauses.
         settings: the budget and the delays.
         limiter: what pauses keys.
-        instruments: who is told of retries.
+        instruments: who is told of retries, and of queries that were too many.
         uniform: draws jitter.
     """
 
@@ -99,6 +102,9 @@ class RetryPolicy:
         if final is not None:
             return self._final(final)
         worst = self._worst(failures)
+        refused = sum(isinstance(each.error, _TOO_MANY) for each in failures)
+        if refused:
+            self.instruments.handle(QuotaExceeded(f"user {self.user}", refused, worst.error))
         if isinstance(worst.error, LoadQuotaExceededError) and grant.is_probe:
             return Halt(
                 f"{self.site_url}: the load quota is still used up after a pause of "
@@ -146,7 +152,7 @@ class RetryPolicy:
     @staticmethod
     def _worst(failures: Sequence[Failure]) -> Failure:
         """The failure that asks for the longest wait."""
-        for kind in (LoadQuotaExceededError, RateLimitExceededError):
+        for kind in _TOO_MANY:
             for failure in failures:
                 if isinstance(failure.error, kind):
                     return failure

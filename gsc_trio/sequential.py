@@ -15,6 +15,7 @@ from itertools import islice
 import attrs
 import trio
 
+from gsc_trio.client import Failure
 from gsc_trio.config import Settings
 from gsc_trio.delivery import Delivery
 from gsc_trio.errors import StorageError
@@ -22,7 +23,19 @@ from gsc_trio.fetcher import Fetcher
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, InFlightChanges, Job, Page
 from gsc_trio.retry import RetryPolicy
-from gsc_trio.telemetry.events import HaltRequested
+from gsc_trio.telemetry.events import (
+    BatchFinished,
+    BatchTaken,
+    HaltRequested,
+    JobsReturned,
+    MemoryMeasured,
+    WorkerEnded,
+    WorkerStarted,
+)
+from gsc_trio.telemetry.memory import resident_bytes
+
+WORKER = "sequential"
+"""What its one worker is called in events and in the in-flight registry."""
 
 
 @attrs.define(eq=False)
@@ -52,6 +65,7 @@ class SequentialRun:
     async def run(self) -> None:
         """Work until the plan is done or the run is halted."""
         self._queue = deque(dict.fromkeys(self.plan))
+        self.delivery.instruments.handle(WorkerStarted(WORKER))
         try:
             with self.halt_switch.scope:
                 await self._fetch_everything()
@@ -61,6 +75,7 @@ class SequentialRun:
             with self._grace(), suppress(StorageError):
                 await self._hand_over_the_rest()
                 await self._give_back(list(self._in_flight))
+            self.delivery.instruments.handle(WorkerEnded(WORKER))
         if self.halt_switch.halt is not None:
             self.delivery.instruments.handle(HaltRequested(self.halt_switch.halt))
 
@@ -74,7 +89,9 @@ class SequentialRun:
             with await client.limiter.acquire(client.user, site, len(jobs), at_least=1) as grant:
                 jobs = jobs[: grant.count]
                 await self._take(jobs)
+                began_at = trio.current_time()
                 failures = await self.fetcher.fetch(jobs, grant, self._receive)
+            self._tell_finished(jobs, failures, trio.current_time() - began_at)
             self.retry_policy.note_pages(len(jobs) - len(failures), grant)
             failures_in_a_row = failures_in_a_row + 1 if failures else 0
             if failures:
@@ -111,15 +128,30 @@ class SequentialRun:
     # The in-flight registry, so that a crash can be told as the concurrent path tells it.
 
     async def _take(self, jobs: Iterable[Job]) -> None:
-        taken = dict.fromkeys(jobs, "sequential")
+        taken = dict.fromkeys(jobs, WORKER)
         self._in_flight.update(taken)
+        self.delivery.instruments.handle(BatchTaken(WORKER, len(taken), *self._depths()))
         await self.delivery.record_in_flight(InFlightChanges(taken=tuple(taken.items())))
 
     async def _give_back(self, jobs: Sequence[Job]) -> None:
         if jobs:
             for job in jobs:
                 del self._in_flight[job]
+            self.delivery.instruments.handle(JobsReturned(len(jobs), *self._depths()))
             await self.delivery.record_in_flight(InFlightChanges(returned=tuple(jobs)))
+
+    def _depths(self) -> tuple[int, int]:
+        """How many jobs wait, and how many are in flight."""
+        in_flight = len(self._in_flight)
+        return len(self._queue) - in_flight, in_flight
+
+    def _tell_finished(
+        self, jobs: Sequence[Job], failures: Sequence[Failure], seconds: float
+    ) -> None:
+        telemetry = self.delivery.instruments
+        telemetry.handle(BatchFinished(WORKER, len(jobs), len(failures), seconds))
+        waiting_bytes = sum(page.content_bytes for page in self._answered.values())
+        telemetry.handle(MemoryMeasured(resident_bytes(), waiting_bytes))
 
     def _grace(self) -> trio.CancelScope:
         began = min(self.halt_switch.requested_at, trio.current_time())

@@ -22,8 +22,15 @@ from gsc_trio.model import Halt
 from gsc_trio.permits import Grant
 from gsc_trio.rate_limiter import Limited
 from gsc_trio.retry import RetryPolicy
-from gsc_trio.telemetry.events import BatchFinished, WorkerCrashed
+from gsc_trio.telemetry.events import (
+    BatchFinished,
+    MemoryMeasured,
+    WorkerCrashed,
+    WorkerEnded,
+    WorkerStarted,
+)
 from gsc_trio.telemetry.instrument import Instruments
+from gsc_trio.telemetry.memory import resident_bytes
 
 logger = logging.getLogger("gsc_trio")
 
@@ -55,6 +62,13 @@ class WorkerPool:
                     nursery.start_soon(self._supervise, f"worker-{number}")
 
     async def _supervise(self, name: str) -> None:
+        self.instruments.handle(WorkerStarted(name))
+        try:
+            await self._restart_after_crashes(name)
+        finally:
+            self.instruments.handle(WorkerEnded(name))
+
+    async def _restart_after_crashes(self, name: str) -> None:
         while True:
             worker = _Worker(name, self)
             try:
@@ -136,6 +150,8 @@ class _Worker:
                 duration_seconds=trio.current_time() - started_at,
             )
         )
+        waiting_bytes = coordinator.statistics().waiting_bytes
+        pool.instruments.handle(MemoryMeasured(resident_bytes(), waiting_bytes))
         pool.retry_policy.note_pages(len(jobs) - len(failures), grant)
         if not failures:
             self.failures_in_a_row = 0

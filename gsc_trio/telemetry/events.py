@@ -37,6 +37,17 @@ class BatchTaken:
 
 
 @attrs.frozen
+class JobsReturned:
+    """Jobs went back to the front of the queue: no permits yet, no answer, or the run halts."""
+
+    jobs: int
+    queue_depth: int
+    """Jobs in the queue after it."""
+    in_flight: int
+    """Jobs in flight after it."""
+
+
+@attrs.frozen
 class BatchFinished:
     """A worker is done with an HTTP request, well or badly."""
 
@@ -61,6 +72,22 @@ class RequestSent:
     queries: int
     """Queries it counts as against the quota: 1, or a batch's parts."""
     is_batch: bool
+
+
+@attrs.frozen
+class RequestFinished:
+    """An HTTP request is over: its answer was read to the end, or given up."""
+
+    method: str
+    url: str
+    """It names the property, and holds no secret."""
+    queries: int
+    status: int | None
+    """Of the answer, where one came; a batch's parts have their own."""
+    duration_seconds: float
+    """From sending to the end of the answer, with the time in which nothing more was read."""
+    error: BaseException | None
+    """Why there is no good answer, or not all of it."""
 
 
 @attrs.frozen
@@ -114,7 +141,10 @@ class QuotaApproaching:
 
 @attrs.frozen
 class QuotaUsed:
-    """Permits were taken or fell due: how much of a limit is used now."""
+    """Permits were taken: how much of a limit of a minute is used now.
+
+    It is not told when they come back, a minute after their queries were answered.
+    """
 
     key: str
     used: int
@@ -188,6 +218,18 @@ class HaltFinished:
 
 
 @attrs.frozen
+class RunFinished:
+    """The run is over, well or badly; nothing comes after it."""
+
+    status: str
+    """As in the summary: ``complete``, ``halted``, ``failed`` or ``interrupted``."""
+    reason: str
+    """Why it is not complete."""
+    duration_seconds: float
+    """Since `RunStarted`."""
+
+
+@attrs.frozen
 class MemoryMeasured:
     """How much memory the process and the waiting pages take."""
 
@@ -199,8 +241,10 @@ class MemoryMeasured:
 Event = (
     RunStarted
     | BatchTaken
+    | JobsReturned
     | BatchFinished
     | RequestSent
+    | RequestFinished
     | PageAnswered
     | PageCommitted
     | DayCompleted
@@ -216,5 +260,6 @@ Event = (
     | ConcurrencyChanged
     | HaltRequested
     | HaltFinished
+    | RunFinished
     | MemoryMeasured
 )

@@ -79,9 +79,11 @@ class Promises:
             record.answered.discard(Job(event.data_date))
         if isinstance(event, BatchTaken):
             settings = self.scenario.settings
+            # The sequential path's queue is the plan.
+            is_sequential = settings.max_concurrency == 1
             is_bounded = (
-                event.queue_depth <= settings.max_queue_size
-                and event.in_flight <= settings.in_flight_limit
+                (event.queue_depth <= settings.max_queue_size or is_sequential)
+                and event.in_flight <= self._in_flight_limit
                 and event.jobs <= settings.batch_size
             )
             if not is_bounded:  # an error would only switch the instrument off
