@@ -54,6 +54,8 @@ USER_AGENT = f"gsc-trio/{version('gsc-trio')} (gzip)"
 """Google compresses answers only if "gzip" is also in the user agent (Source: Google APIs'
 performance guide)."""
 
+DEFAULT_USER = "access-token"
+"""Whose quota is spent, where nobody says who it is."""
 
 Admit = Callable[[Job, int], AbstractAsyncContextManager[None]]
 """Waits until there is room for a job's answer, given the length of its JSON in bytes; the answer
@@ -302,7 +304,7 @@ async def open_search_console(
     settings: Settings,
     *,
     limiter: RateLimiter | None = None,
-    user: str = "access-token",
+    user: str = DEFAULT_USER,
     token_source: TokenSource | None = None,
     instruments: Iterable[Instrument] = (),
     transport: httpx.AsyncBaseTransport | None = None,

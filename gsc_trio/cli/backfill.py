@@ -13,12 +13,13 @@ import trio
 
 from gsc_trio.cli.access import check_access_token
 from gsc_trio.cli.date_range import choose_days
-from gsc_trio.cli.display import Display, choose_display
+from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
 from gsc_trio.cli.options import read_date, settings_options
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.summary_text import next_text, summary_text
+from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
 from gsc_trio.config import PROFILES, load_settings
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
@@ -45,6 +46,7 @@ Examples:
   gsc-trio backfill sc-domain:example.com --db gsc.db --search-type discover --dimensions page
   gsc-trio backfill sc-domain:example.com --db gsc.db --profile sequential   # the plain loop
   gsc-trio backfill sc-domain:example.com --db gsc.db --no-progress --json | jq .rows
+  gsc-trio backfill sc-domain:example.com --db gsc.db --metrics-port 9464 --log-format json
 
 \b
 Exit codes: 0 complete, 1 failed or halted, 2 wrong usage (nothing was changed), 130 interrupted.
@@ -115,6 +117,7 @@ file. Flags win over variables, variables over the file, the file over the profi
     show_default=True,
     help="Show how it is going, on stderr.",
 )
+@telemetry_options
 @click.option("--json", "wants_json", is_flag=True, help="Print the summary as one JSON object.")
 def command(
     *,
@@ -131,6 +134,7 @@ def command(
     profile: str | None,
     wants_progress: bool,
     wants_json: bool,
+    telemetry: TelemetryOptions,
     **flags: Any,
 ) -> int:
     """Check everything, run, report."""
@@ -145,7 +149,7 @@ def command(
     first_day, last_day = choose_days(days, start, end, today)
     check_access_token(settings)
     request = BackfillRequest(
-        query, first_day, last_day, today, settings, database, waits_for_database
+        query, first_day, last_day, today, settings, database, waits_for_database, telemetry
     )
     summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
     if summary.status == "complete" and not wants_json:
@@ -174,7 +178,7 @@ def run_and_report(
             is printed nevertheless.
     """
     try:
-        with choose_display(wants_progress=wants_progress) as display:
+        with choose_shown(request.telemetry, wants_progress=wants_progress) as display:
             summary = trio.run(run, request, display)
     except Exception as error:
         cause = first_cause(error)

@@ -16,9 +16,10 @@ from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED
 from gsc_trio.cli.fake_process import open_fake_process
 from gsc_trio.cli.fake_server import FakeServerOptions
-from gsc_trio.cli.output import say, tell
+from gsc_trio.cli.output import say
 from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.summary_text import next_text
+from gsc_trio.cli.telemetry import TelemetryOptions, telemetry_options
 from gsc_trio.config import Settings
 from gsc_trio.dates import last_final_day, pacific_today
 from gsc_trio.errors import UsageError
@@ -78,7 +79,14 @@ Examples:
     show_default=True,
     help="Show how it is going, on stderr.",
 )
-def command(database: Path, days: int, latency_scale: float, wants_progress: bool) -> int:
+@telemetry_options
+def command(
+    database: Path,
+    days: int,
+    latency_scale: float,
+    wants_progress: bool,
+    telemetry: TelemetryOptions,
+) -> int:
     """Fetch, compare."""
     trio.run(_check_database_is_ours, database)
     today = pacific_today()
@@ -90,6 +98,7 @@ def command(database: Path, days: int, latency_scale: float, wants_progress: boo
         today=today,
         settings=Settings(),  # whatever the environment says is not meant for the demo
         database=database,
+        telemetry=telemetry,
     )
     fake = FakeServerOptions(
         host="127.0.0.1",
@@ -133,12 +142,12 @@ async def _check_database_is_ours(database: Path) -> None:
 
 
 def _compare(request: BackfillRequest, fake: FakeServerOptions) -> int:
-    tell("comparing with what the server holds")
+    request.telemetry.tell("comparing with what the server holds")
     started_at = time.monotonic()
     comparison = compare(request, fake.simulated_property())
     seconds = time.monotonic() - started_at
     for line in comparison.differences[:10]:
-        tell(line)
+        request.telemetry.tell(line)
     if comparison.differences:
         say(f"check: FAILED, {len(comparison.differences):,} days are not what the server holds")
         return FAILED

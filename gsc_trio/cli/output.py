@@ -30,6 +30,11 @@ def tell(text: str) -> None:
     _write(sys.stderr, f"{one_line(text)}\n")
 
 
+def write_lines(stream: TextIO | None, lines: str) -> None:
+    """Write lines as they are, each with its end; nobody minds if the reader is gone."""
+    _write(stream, lines)
+
+
 def say_json(value: Any) -> None:
     """Write one JSON value to stdout; it is ASCII, so that it survives any locale."""
     say(json.dumps(value, default=str))

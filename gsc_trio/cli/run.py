@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from gsc_trio.backfill import backfill
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.progress import Progress, keep_showing, show
 from gsc_trio.cli.signals import halt_on_signals
+from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
 from gsc_trio.client import open_search_console
 from gsc_trio.config import Settings
 from gsc_trio.errors import DatabaseInUseError
@@ -22,6 +23,7 @@ from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 from gsc_trio.summary import RunMeter, RunSummary
+from gsc_trio.telemetry.instrument import Instrument
 
 
 @attrs.frozen
@@ -37,18 +39,24 @@ class BackfillRequest:
     database: Path
     waits_for_database: bool = False
     """Whether to wait while another process writes to the database."""
+    telemetry: TelemetryOptions = attrs.field(factory=TelemetryOptions)
 
 
 async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary:
     """Run a backfill; a signal halts it.
 
     Raises:
-        UsageError: the database's path is not one to write to. Nothing was changed.
+        UsageError: the database's path is not one to write to, or metrics cannot be served.
+            Nothing was changed.
         DatabaseInUseError: another process writes to it, and nobody wants to wait.
         StorageError: the database cannot say what is there.
     """
     halt_switch = HaltSwitch()
-    async with trio.open_nursery() as nursery:
+    site = request.query.site_url
+    async with (
+        open_telemetry(request.telemetry, request.settings, site=site) as instruments,
+        trio.open_nursery() as nursery,
+    ):
         await nursery.start(
             halt_on_signals, halt_switch, request.settings.grace_seconds, display.tell
         )
@@ -59,18 +67,23 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
                     query.site_url, request.start, request.end, halt_switch.halt
                 )
             else:
-                summary = await _run(request, display, store, halt_switch)
+                summary = await _run(request, display, store, halt_switch, instruments)
         nursery.cancel_scope.cancel()
     return summary
 
 
 async def _run(
-    request: BackfillRequest, display: Display, store: SqliteStore, halt_switch: HaltSwitch
+    request: BackfillRequest,
+    display: Display,
+    store: SqliteStore,
+    halt_switch: HaltSwitch,
+    instruments: Sequence[Instrument],
 ) -> RunSummary:
-    async with (
-        _shown_progress(display) as progress,
-        open_search_console(request.settings, instruments=[progress]) as client,
-    ):
+    async with _shown_progress(display) as progress, AsyncExitStack() as stack:
+        watching = [progress, *instruments]
+        client = await stack.enter_async_context(
+            open_search_console(request.settings, instruments=watching)
+        )
         return await backfill(
             client,
             request.query,
@@ -78,7 +91,7 @@ async def _run(
             start=request.start,
             end=request.end,
             settings=request.settings,
-            instruments=[progress],
+            instruments=watching,
             halt_switch=halt_switch,
             today=request.today,
         )

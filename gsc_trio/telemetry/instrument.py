@@ -1,12 +1,24 @@
 """Instruments: whoever wants to know what happens in a run.
 
 An instrument is any object with a synchronous ``handle(event)``; it picks the events it knows and
-lets the others pass::
+lets the others pass. Ten lines are enough::
 
-    class PagePrinter:
-        def handle(self, event: Event) -> None:
+    from gsc_trio.telemetry.events import PageCommitted, RunFinished
+
+    class SlowestCommit:
+        seconds = 0.0
+
+        def handle(self, event):
             if isinstance(event, PageCommitted):
-                print(event.page.job, len(event.page.rows))
+                self.seconds = max(self.seconds, event.duration_seconds)
+            elif isinstance(event, RunFinished):
+                print(f"the slowest commit took {self.seconds:.3f} s")
+
+It is given to the run, and to the client, which tells of HTTP requests and of the quota::
+
+    instruments = [SlowestCommit()]
+    async with open_search_console(settings, instruments=instruments) as client:
+        await backfill(client, query, store, ..., instruments=instruments)
 
 It is called on the event loop, between two checkpoints, so it must not block. One that raises is
 switched off with a warning: watching a run never harms it.

@@ -45,6 +45,8 @@ def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
         *("--data-state", "--max-concurrency", "--batch-size", "--max-queue-size"),
         *("--max-in-flight", "--queries-per-minute", "--api-root", "--access-token", "--config"),
         *("--profile", "--progress", "--json", "--wait"),
+        *("--log-format", "--log-level", "--metrics-port", "--metrics-host"),
+        "--telemetry-identities",
     }
     text = " ".join(run_cli("backfill", "--help").stdout.split())
     for fact in (
