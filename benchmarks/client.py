@@ -11,6 +11,8 @@ import datetime as dt
 import resource
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 import trio
@@ -24,6 +26,7 @@ from gsc_trio import (
     open_sqlite_store,
 )
 from gsc_trio.dates import FINAL_LAG_DAYS
+from gsc_trio.telemetry.instrument import Instrument
 
 LOOK_SECONDS = 0.005
 """How often the event loop is looked at."""
@@ -46,6 +49,8 @@ class ClientTask(msgspec.Struct):
     queries_per_minute: int
     watches_event_loop: bool = False
     """Whether to measure how late the event loop is; that takes a little time itself."""
+    telemetry: str | None = None
+    """One of `benchmarks.watched.MODES`; by default there are no instruments."""
 
 
 class ClientResult(msgspec.Struct):
@@ -73,7 +78,11 @@ async def run(task: ClientTask) -> ClientResult:
         task.site_url, task.search_type, task.dimensions, task.data_state, task.row_limit
     )
     lag_seconds: list[float] = []
-    async with open_search_console(settings) as client, trio.open_nursery() as nursery:
+    async with (
+        _instruments(task, settings) as instruments,
+        open_search_console(settings, instruments=instruments) as client,
+        trio.open_nursery() as nursery,
+    ):
         if task.watches_event_loop:
             nursery.start_soon(_watch_event_loop, lag_seconds)
         async with open_sqlite_store(task.database) as store:
@@ -85,6 +94,7 @@ async def run(task: ClientTask) -> ClientResult:
                 start=task.start,
                 end=task.end,
                 today=task.end + dt.timedelta(days=FINAL_LAG_DAYS),
+                instruments=instruments,
             )
         seconds = time.perf_counter() - began
         nursery.cancel_scope.cancel()
@@ -96,6 +106,17 @@ async def run(task: ClientTask) -> ClientResult:
         cpu_seconds=_cpu_seconds() - cpu_before,
         lag_seconds=sorted(lag_seconds),
     )
+
+
+@asynccontextmanager
+async def _instruments(task: ClientTask, settings: Settings) -> AsyncIterator[list[Instrument]]:
+    if task.telemetry is None:
+        yield []
+        return
+    from benchmarks.watched import watched  # noqa: PLC0415 - OpenTelemetry is for those who ask
+
+    with watched(task.telemetry, settings) as instruments:
+        yield instruments
 
 
 async def _watch_event_loop(lag_seconds: list[float]) -> None:

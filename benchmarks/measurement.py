@@ -73,6 +73,7 @@ async def measure(
     batch_size: int,
     queries_per_minute: int,
     watches_event_loop: bool = False,
+    telemetry: str | None = None,
 ) -> Measurement:
     """Backfill a workload into a fresh database, which is looked at and removed.
 
@@ -83,6 +84,7 @@ async def measure(
         batch_size: queries in an HTTP request.
         queries_per_minute: the client's limit.
         watches_event_loop: whether the client measures how late its event loop is.
+        telemetry: one of `benchmarks.watched.MODES`, or None for no instruments.
 
     Raises:
         WrongAnswerError: the run did not complete, or stored other rows than the cassette holds.
@@ -104,6 +106,7 @@ async def measure(
             batch_size=batch_size,
             queries_per_minute=queries_per_minute,
             watches_event_loop=watches_event_loop,
+            telemetry=telemetry,
         )
         waited_before, began = seconds_of_waiting_for_a_core(), time.perf_counter()
         result, memory = await _run_client(task)

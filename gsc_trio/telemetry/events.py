@@ -103,7 +103,7 @@ class PageCommitted:
 
     page: Page
     duration_seconds: float
-    """How long the store took to commit it; the pages of one transaction share its time."""
+    """How long the transaction took that it was committed in, with other pages or alone."""
 
 
 @attrs.frozen

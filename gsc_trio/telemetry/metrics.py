@@ -287,7 +287,7 @@ class _Persistence:
         self._commit_duration = meter.create_histogram(
             "gsc_trio.commit.duration",
             "s",
-            "How long the store takes for a page.",
+            "How long the transaction took that stored a page.",
             explicit_bucket_boundaries_advisory=_COMMIT_SECONDS,
         )
         self._last_commit = meter.create_gauge(
