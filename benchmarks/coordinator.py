@@ -39,6 +39,7 @@ from benchmarks.overhead import (
 )
 from gsc_trio.batch import Backpressure, Batch
 from gsc_trio.client import Admit, Failure
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import Coordinator, open_coordinator
 from gsc_trio.fetcher import Fetcher
@@ -156,12 +157,13 @@ class Scenario:
     def _pool(self, coordinator: Coordinator, settings: Settings) -> WorkerPool:
         # So many that nobody ever waits for them: benchmarks.rate_limiter says what waiting costs.
         limiter = RateLimiter(queries_per_minute=10**9, project_queries_per_minute=10**9)
-        instruments = Instruments()
+        instruments, concurrency = Instruments(), Concurrency(self.workers)
         return WorkerPool(
             coordinator,
             cast("Fetcher", Echo(limiter, SearchAnalyticsQuery(SITE), USER)),
-            RetryPolicy(SITE, USER, settings, limiter, instruments),
+            RetryPolicy(SITE, USER, settings, concurrency, limiter, instruments),
             settings,
+            concurrency,
             instruments,
         )
 

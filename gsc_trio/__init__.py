@@ -6,6 +6,7 @@ can go wrong. The testing kit is in `gsc_trio.testing`.
 
 from gsc_trio.backfill import backfill, fetch_all
 from gsc_trio.client import SearchConsole, Site, open_search_console
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings, load_settings
 from gsc_trio.errors import (
     ApiError,
@@ -25,6 +26,7 @@ from gsc_trio.telemetry.instrument import Instrument
 
 __all__ = [
     "ApiError",
+    "Concurrency",
     "Day",
     "FinalError",
     "GscTrioError",

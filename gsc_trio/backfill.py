@@ -1,7 +1,8 @@
 """The front door: plan a range of days, run it on the path that the settings ask for, sum it up.
 
 `fetch_all` gives pages to callbacks, `backfill` to a store; the second is the first with the
-ledger's help. ``max_concurrency=1`` takes the sequential path, everything else the coordinator.
+ledger's help. ``max_concurrency=1`` takes the sequential path, everything else the coordinator; so
+does a run whose concurrency may be changed, with whatever it begins.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 import trio
 
 from gsc_trio.client import SearchConsole
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import open_coordinator
 from gsc_trio.dates import check_range, last_final_day, pacific_today
@@ -39,6 +41,7 @@ async def fetch_all(
     start: dt.date,
     end: dt.date,
     settings: Settings | None = None,
+    concurrency: Concurrency | None = None,
     on_page: OnPage | None = None,
     on_complete: OnComplete | None = None,
     instruments: Iterable[Instrument] = (),
@@ -57,6 +60,8 @@ async def fetch_all(
         start: the first day, in Pacific time.
         end: the last day, included.
         settings: concurrency and limits; by default the client's.
+        concurrency: how many workers there are, if that is to be changed while they work. It goes
+            before what the settings say; with 1 there is one worker, not the sequential loop.
         on_page: gets each `Page`.
         on_complete: gets each `Day` after its last page; a `Halt` that it returns stops the run.
         instruments: who is told what happens.
@@ -78,6 +83,7 @@ async def fetch_all(
         start=start,
         end=end,
         settings=settings,
+        concurrency=concurrency,
         on_page=on_page,
         on_complete=on_complete,
         instruments=instruments,
@@ -94,6 +100,7 @@ async def backfill(
     start: dt.date,
     end: dt.date,
     settings: Settings | None = None,
+    concurrency: Concurrency | None = None,
     on_page: OnPage | None = None,
     on_complete: OnComplete | None = None,
     instruments: Iterable[Instrument] = (),
@@ -110,6 +117,8 @@ async def backfill(
         start: the first day, in Pacific time.
         end: the last day, included.
         settings: concurrency and limits; by default the client's.
+        concurrency: how many workers there are, if that is to be changed while they work. It goes
+            before what the settings say; with 1 there is one worker, not the sequential loop.
         on_page: gets each `Page` after its commit.
         on_complete: gets each `Day` after its last commit; a `Halt` that it returns stops the run.
         instruments: who is told what happens.
@@ -146,22 +155,29 @@ async def backfill(
     journal = QuotaJournal(store, client.limiter, client.user, query.site_url)
     await journal.restore()
     fetcher = Fetcher(client, query, journal, telemetry)
-    retry_policy = RetryPolicy(query.site_url, client.user, settings, client.limiter, telemetry)
+    is_sequential = concurrency is None and settings.max_concurrency == 1
+    concurrency = concurrency or Concurrency(settings.max_concurrency)
+    retry_policy = RetryPolicy(
+        query.site_url, client.user, settings, concurrency, client.limiter, telemetry
+    )
     telemetry.handle(RunStarted(query.site_url, start, end, days_planned=len(plan)))
     started_at = trio.current_time()
     try:
-        if settings.max_concurrency == 1:
+        if is_sequential:
             await SequentialRun(plan, delivery, fetcher, retry_policy, settings, switch).run()
         else:
             async with open_coordinator(
                 plan,
                 delivery,
                 settings=settings,
+                concurrency=concurrency,
                 halt_switch=switch,
                 instruments=telemetry,
                 spill=spill,
             ) as coordinator:
-                await WorkerPool(coordinator, fetcher, retry_policy, settings, telemetry).run()
+                await WorkerPool(
+                    coordinator, fetcher, retry_policy, settings, concurrency, telemetry
+                ).run()
     except BaseException as cause:
         # Whatever reason came first counts; the concurrent path has told its own by now.
         status = "failed" if isinstance(cause, Exception) else "interrupted"

@@ -190,9 +190,13 @@ class Settings:
     @property
     def in_flight_limit(self) -> int:
         """``max_in_flight``, or what follows from batch size and concurrency."""
+        return self.in_flight_limit_at(self.max_concurrency)
+
+    def in_flight_limit_at(self, concurrency: int) -> int:
+        """The same, when there are so many workers."""
         if self.max_in_flight is not None:
             return self.max_in_flight
-        return 2 * self.batch_size * self.max_concurrency
+        return 2 * self.batch_size * concurrency
 
 
 def load_settings(

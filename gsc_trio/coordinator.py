@@ -45,6 +45,7 @@ import attrs
 import trio
 
 from gsc_trio.batch import Backpressure, Batch, Halted, NoMoreWork
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.errors import StorageError
 from gsc_trio.halt import HaltSwitch
@@ -99,11 +100,13 @@ class Coordinator:
         sink: PageSink,
         *,
         settings: Settings,
+        concurrency: Concurrency,
         halt_switch: HaltSwitch,
         instruments: Instruments,
         spill_file: SpillFile,
     ) -> None:
         self._settings = settings
+        self._concurrency = concurrency
         self._sink = sink
         self._switch = halt_switch
         self._instruments = instruments
@@ -139,7 +142,7 @@ class Coordinator:
             return Backpressure("max_in_flight")
         # Workers who answer one job after another, at about the same pace, bring pages in order if
         # each has every n-th of the jobs that are next; what others hold of these is gone already.
-        next_jobs = count * self._settings.max_concurrency - self._unanswered_in_flight
+        next_jobs = count * self._concurrency.limit - self._unanswered_in_flight
         entries = self._queue.take(count, among=next_jobs)
         jobs = [entry.job for entry in entries]
         self._in_flight.update(zip(jobs, entries, strict=True))
@@ -160,6 +163,10 @@ class Coordinator:
     async def backpressure_relieved(self) -> None:
         """Wait until `take_batch` may have something else to say."""
         await self._idle_workers.park()
+
+    def relieve(self) -> None:
+        """Let a worker look again: the concurrency has changed, or one that was woken is going."""
+        self._wake_workers()
 
     @asynccontextmanager
     async def admit(self, job: Job, content_bytes: int) -> AsyncIterator[None]:
@@ -276,16 +283,17 @@ class Coordinator:
         Less than that only if nothing else can move: a run that is held back by ``max_in_flight``
         would otherwise go on in batches of one, since each commit frees one place. Places become
         free as long as the next job in line is in flight; if it is the first in the queue, only
-        taking it helps.
+        taking it helps. It may be taken even if the limit was lowered with the concurrency and too
+        many are in flight yet: it has the place of the one that was next before it.
         """
-        limit = self._settings.in_flight_limit
+        limit = self._settings.in_flight_limit_at(self._concurrency.limit)
         unanswered = self._queue.total + self._unanswered_in_flight
-        share = math.ceil(unanswered / self._settings.max_concurrency)
+        share = math.ceil(unanswered / self._concurrency.limit)
         wanted = min(wanted, self._settings.batch_size, share, len(self._queue))
         room = limit - len(self._in_flight)
         if room >= min(wanted, limit):
             return min(wanted, room)
-        return room if self._queue.first_sequence == self._waiting.next_in_line else 0
+        return max(1, room) if self._queue.first_sequence == self._waiting.next_in_line else 0
 
     def _wake_workers(self) -> None:
         if self._switch.halt is not None or not (self._queue or self._in_flight):
@@ -378,6 +386,7 @@ async def open_coordinator(
     sink: PageSink,
     *,
     settings: Settings,
+    concurrency: Concurrency | None = None,
     halt_switch: HaltSwitch | None = None,
     instruments: Instruments | None = None,
     spill: SpillFile | None = None,
@@ -391,6 +400,7 @@ async def open_coordinator(
         plan: the jobs to begin with, in order; doubled ones are left out.
         sink: where pages go in their order.
         settings: the limits.
+        concurrency: how many workers there are; by default what the settings say.
         halt_switch: what stops the run from outside; by default its own.
         instruments: who is told what happens.
         spill: where pages wait that have no room in memory; by default a temporary file.
@@ -404,6 +414,7 @@ async def open_coordinator(
             plan,
             sink,
             settings=settings,
+            concurrency=concurrency or Concurrency(settings.max_concurrency),
             halt_switch=switch,
             instruments=instruments or Instruments(),
             spill_file=spill_file,

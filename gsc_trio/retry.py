@@ -11,8 +11,9 @@ By reason (Source: Search Console API usage limits and error reference):
 
 Every failed HTTP request costs one of the run's retry budget, however many of its parts failed;
 ten answered pages give one back. The budget grows with the workers, who all fail together when
-the service is down. So a service that is down ends the run with the cause, after about the same
-time for any concurrency, and one that hiccups never does, however long the run is.
+the service is down; when their number changes, the same share of it is left. So a service that is
+down ends the run with the cause, after about the same time for any concurrency, and one that
+hiccups never does, however long the run is.
 
 To be too fast is no failure, where a quota is shared with others: it costs nothing. Only when as
 many pauses in a row as the budget of one worker have brought no answer at all, the run gives up.
@@ -26,6 +27,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from gsc_trio.client import Failure
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.errors import (
     AccessTokenExpiredError,
@@ -61,6 +63,7 @@ class RetryPolicy:
         site_url: the property, for messages.
         user: whose key pauses.
         settings: the budget and the delays.
+        concurrency: how many workers there are, now.
         limiter: what pauses keys.
         instruments: who is told of retries, and of queries that were too many.
         uniform: draws jitter.
@@ -69,20 +72,23 @@ class RetryPolicy:
     site_url: str
     user: str
     settings: Settings
+    concurrency: Concurrency
     limiter: RateLimiter
     instruments: Instruments
     uniform: Callable[[float, float], float] = random.uniform
     _budget: float = attrs.field(init=False)
+    _workers: int = attrs.field(init=False)
+    """How many workers the budget is for."""
 
     def __attrs_post_init__(self) -> None:
-        self._budget = self._full_budget
+        self._workers = self.concurrency.limit
+        self._budget = float(self.settings.retry_budget * self._workers)
 
     def note_pages(self, count: int, grant: Grant) -> None:
         """Pages were answered."""
         if count:
             self.limiter.note_success(self.user, grant)
-            refund = count / PAGES_PER_RETRY
-            self._budget = min(self._budget + refund, self._full_budget)
+            self._change_budget(count / PAGES_PER_RETRY)
 
     def judge(
         self, failures: Sequence[Failure], grant: Grant, failures_in_a_row: int
@@ -115,7 +121,8 @@ class RetryPolicy:
         if isinstance(worst.error, RateLimitExceededError):
             is_hopeless = self.limiter.pauses_in_a_row(self.user) >= self.settings.retry_budget
         else:
-            self._budget -= not isinstance(worst.error, LoadQuotaExceededError)
+            is_free = isinstance(worst.error, LoadQuotaExceededError)
+            self._change_budget(0.0 if is_free else -1.0)
             is_hopeless = self._budget < 0
         if is_hopeless:
             return Halt(
@@ -129,9 +136,12 @@ class RetryPolicy:
         self.instruments.handle(JobsRetried(jobs, worst.error, delay))
         return delay
 
-    @property
-    def _full_budget(self) -> float:
-        return float(self.settings.retry_budget * self.settings.max_concurrency)
+    def _change_budget(self, change: float) -> None:
+        workers = self.concurrency.limit
+        if workers != self._workers:
+            self._budget *= workers / self._workers
+            self._workers = workers
+        self._budget = min(self._budget + change, float(self.settings.retry_budget * workers))
 
     def _delay(self, worst: Failure, grant: Grant, failures_in_a_row: int) -> float:
         if isinstance(worst.error, LoadQuotaExceededError):

@@ -4,16 +4,24 @@ A worker owns nothing but the batch in its hands. When it must wait for permits,
 back to the front of the queue first, so that jobs never wait in a sleeping worker. When it fails,
 only the parts that failed go back. When it crashes, its batch is queued again, the crash is told,
 and a fresh worker takes its place, until there were too many crashes.
+
+When the concurrency is raised, workers are added. When it is lowered, some leave: who has nothing
+in its hands at once, others after their batch. Nothing under way is given up for it, and since the
+concurrency is never 0, somebody stays for as long as there is work.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 
 import attrs
 import trio
 
 from gsc_trio.batch import Backpressure, Batch
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import Coordinator
 from gsc_trio.errors import StorageError
@@ -24,6 +32,7 @@ from gsc_trio.rate_limiter import Limited
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.telemetry.events import (
     BatchFinished,
+    ConcurrencyChanged,
     MemoryMeasured,
     WorkerCrashed,
     WorkerEnded,
@@ -37,13 +46,14 @@ logger = logging.getLogger("gsc_trio")
 
 @attrs.define(eq=False)
 class WorkerPool:
-    """``max_concurrency`` workers on one coordinator.
+    """The workers on one coordinator, as many as the concurrency says.
 
     Args:
         coordinator: where jobs come from and pages go to.
         fetcher: what asks Google.
         retry_policy: what is done about failures.
-        settings: how many workers, how large batches, how many crashes.
+        settings: how large batches, how many crashes.
+        concurrency: how many workers, now.
         instruments: who is told what happens.
     """
 
@@ -51,32 +61,58 @@ class WorkerPool:
     fetcher: Fetcher
     retry_policy: RetryPolicy
     settings: Settings
+    concurrency: Concurrency
     instruments: Instruments
     _crashes: int = attrs.field(default=0, init=False)
+    _workers: dict[str, _Worker] = attrs.field(factory=dict, init=False)
+    _nursery: trio.Nursery = attrs.field(init=False)
 
     async def run(self) -> None:
         """Work until the plan is done or the run is halted."""
-        with self.coordinator.worker_scope:
-            async with trio.open_nursery() as nursery:
-                for number in range(1, self.settings.max_concurrency + 1):
-                    nursery.start_soon(self._supervise, f"worker-{number}")
+        with self.coordinator.worker_scope, self.concurrency.followed_by(self._follow):
+            async with trio.open_nursery() as self._nursery:
+                self._add_workers()
+
+    @property
+    def surplus(self) -> int:
+        """How many workers are to leave; less than 0 if some are missing."""
+        staying = sum(not worker.is_leaving for worker in self._workers.values())
+        return staying - self.concurrency.limit
+
+    def _follow(self, previous: int, reason: str) -> None:
+        if not self._workers:
+            return  # the last one has ended: there is no more work
+        self.instruments.handle(ConcurrencyChanged(previous, self.concurrency.limit, reason))
+        self._add_workers()
+        resting = [worker for worker in reversed(self._workers.values()) if worker.is_resting]
+        for worker in resting[: max(0, self.surplus)]:
+            worker.dismiss()
+        self.coordinator.relieve()
+
+    def _add_workers(self) -> None:
+        names = (name for name in map("worker-{}".format, count(1)) if name not in self._workers)
+        while self.surplus < 0:
+            name = next(names)
+            self._workers[name] = _Worker(name, self)
+            self._nursery.start_soon(self._supervise, name)
 
     async def _supervise(self, name: str) -> None:
         self.instruments.handle(WorkerStarted(name))
         try:
             await self._restart_after_crashes(name)
         finally:
+            del self._workers[name]
             self.instruments.handle(WorkerEnded(name))
 
     async def _restart_after_crashes(self, name: str) -> None:
         while True:
-            worker = _Worker(name, self)
             try:
-                await worker.run()
+                await self._workers[name].run()
             except StorageError as error:
                 self.coordinator.halt(Halt(str(error), status="failed", error=error))
             except Exception as error:  # noqa: BLE001 - whatever it is, it must not take others along
                 self._note_crash(name, error)
+                self._workers[name] = _Worker(name, self)
                 continue
             return
 
@@ -98,39 +134,78 @@ class _Worker:
     name: str
     pool: WorkerPool
     failures_in_a_row: int = 0
+    is_leaving: bool = False
+    _rest: trio.CancelScope | None = None
 
     async def run(self) -> None:
         pool, coordinator = self.pool, self.pool.coordinator
-        limiter = pool.fetcher.client.limiter
         user, site = pool.fetcher.client.user, pool.fetcher.query.site_url
-        while True:
+        while self._stays():
             batch = coordinator.take_batch(self.name)
             if isinstance(batch, Backpressure):
-                await coordinator.backpressure_relieved()
+                with self._resting():
+                    await coordinator.backpressure_relieved()
                 continue
             if not isinstance(batch, Batch):
                 return
-            grant = limiter.check_rate(user, site, len(batch.jobs), at_least=1)
+            grant = pool.fetcher.client.limiter.check_rate(user, site, len(batch.jobs), at_least=1)
             if isinstance(grant, Limited):
                 coordinator.requeue_batch(batch.jobs)
-                with await limiter.acquire(
-                    user, site, pool.settings.batch_size, at_least=1
-                ) as grant:
-                    # The queue may have moved on meanwhile: whatever is first now is fetched.
-                    batch = coordinator.take_batch(self.name, max_jobs=grant.count)
-                    delay = await self._process(batch, grant) if isinstance(batch, Batch) else 0.0
+                delay = await self._wait_in_line()
             else:
                 with grant:
                     delay = await self._process(batch, grant)
             if delay:
-                await trio.sleep(delay)
+                with self._resting():
+                    await trio.sleep(delay)
+        coordinator.relieve()  # who leaves may just have been woken
+
+    # Leaving.
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it has nothing in its hands and stays nevertheless."""
+        return self._rest is not None and not self.is_leaving
+
+    def dismiss(self) -> None:
+        """Leave, without resting any longer."""
+        self.is_leaving = True
+        if self._rest is not None:
+            self._rest.cancel()
+
+    def _stays(self) -> bool:
+        self.is_leaving = self.is_leaving or self.pool.surplus > 0
+        return not self.is_leaving
+
+    @contextmanager
+    def _resting(self) -> Iterator[None]:
+        try:
+            with trio.CancelScope() as self._rest:
+                yield
+        finally:
+            self._rest = None
+
+    # Working. Both return how many seconds to back off.
+
+    async def _wait_in_line(self) -> float:
+        """Fetch as soon as there are permits, whatever is first in the queue by then."""
+        pool, coordinator = self.pool, self.pool.coordinator
+        user, site = pool.fetcher.client.user, pool.fetcher.query.site_url
+        grant = None
+        with self._resting():
+            grant = await pool.fetcher.client.limiter.acquire(
+                user, site, pool.settings.batch_size, at_least=1
+            )
+        if grant is None:
+            return 0.0
+        with grant:
+            if not self._stays():
+                return 0.0
+            batch = coordinator.take_batch(self.name, max_jobs=grant.count)
+            return await self._process(batch, grant) if isinstance(batch, Batch) else 0.0
 
     async def _process(self, batch: Batch, grant: Grant) -> float:
-        """Fetch what there are permits for.
-
-        Returns:
-            How many seconds to back off.
-        """
+        """Fetch what there are permits for."""
         pool, coordinator = self.pool, self.pool.coordinator
         started_at = trio.current_time()
         jobs = batch.jobs[: grant.count]

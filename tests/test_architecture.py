@@ -18,7 +18,7 @@ LAYERS = [
     ["model"],
     ["config", "telemetry/", "dates", "machine_clock"],
     ["wire/", "store/base", "quota_window"],
-    ["store/", "permits", "spill", "halt", "access"],
+    ["store/", "permits", "spill", "halt", "access", "concurrency"],
     ["rate_limiter", "batch", "job_queue", "page_buffer", "waiting_room", "paginator"],
     ["client", "coordinator", "delivery", "summary"],
     ["quota_journal", "retry"],

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from gsc_trio.backfill import backfill, fetch_all
 from gsc_trio.batch import Batch
 from gsc_trio.client import SearchConsole, open_search_console
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import open_coordinator
 from gsc_trio.delivery import Delivery
@@ -416,10 +417,13 @@ async def test_a_rate_limited_worker_puts_its_batch_back_before_it_sleeps(
         trio.open_nursery() as nursery,
     ):
         with await client.limiter.acquire(client.user, SITE, 5):
-            retry_policy = RetryPolicy(SITE, client.user, settings, client.limiter, telemetry)
+            concurrency = Concurrency(2)
+            retry_policy = RetryPolicy(
+                SITE, client.user, settings, concurrency, client.limiter, telemetry
+            )
             journal = QuotaJournal(NoStore(), client.limiter, client.user, SITE)
             fetcher = Fetcher(client, QUERY, journal, telemetry)
-            pool = WorkerPool(coordinator, fetcher, retry_policy, settings, telemetry)
+            pool = WorkerPool(coordinator, fetcher, retry_policy, settings, concurrency, telemetry)
             nursery.start_soon(pool.run)
             await trio.testing.wait_all_tasks_blocked()
             # One permit was left: one job was fetched, and nobody sleeps with a job in hand.

@@ -10,6 +10,7 @@ import trio
 import trio.testing
 
 from gsc_trio.client import Failure
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.errors import (
     ApiError,
@@ -38,7 +39,13 @@ class Bench:
         settings = settings or Settings()
         self.limiter = RateLimiter.from_settings(settings)
         self.policy = RetryPolicy(
-            SITE, "me", settings, self.limiter, Instruments(), random.Random(1).uniform
+            SITE,
+            "me",
+            settings,
+            Concurrency(settings.max_concurrency),
+            self.limiter,
+            Instruments(),
+            random.Random(1).uniform,
         )
 
     def grant(self, count: int = 1) -> Grant:
