@@ -1,0 +1,403 @@
+"""The number of workers is changed in mid-run: how soon, within which bounds, and that it shows in
+nothing but speed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from gsc_trio.backfill import fetch_all
+from gsc_trio.client import open_search_console
+from gsc_trio.concurrency import Concurrency
+from gsc_trio.config import Settings
+from gsc_trio.errors import UsageError
+from gsc_trio.model import Job, Page, SearchAnalyticsQuery
+from gsc_trio.summary import RunSummary
+from gsc_trio.telemetry.events import (
+    BatchFinished,
+    BatchTaken,
+    ConcurrencyChanged,
+    Event,
+    RequestSent,
+)
+from gsc_trio.telemetry.instrument import Instrument
+from gsc_trio.testing import (
+    BadJson,
+    CutOff,
+    FakeSearchConsole,
+    Fault,
+    Latency,
+    MissingPart,
+    Refuse,
+    SimulatedProperty,
+    open_streaming_transport,
+    run_in_virtual_time,
+)
+
+SITE = "sc-domain:example.com"
+TODAY = dt.date(2026, 6, 20)
+END = dt.date(2026, 6, 17)
+ROW_LIMIT = 5
+QUERY = SearchAnalyticsQuery(SITE, row_limit=ROW_LIMIT)
+
+
+def rows_by_day(days: int) -> dict[dt.date, int]:
+    """Every third day has a second page, every seventh a third."""
+    return {
+        END - dt.timedelta(days=number): 12 if number % 7 == 0 else 5 if number % 3 == 0 else 2
+        for number in range(days)
+    }
+
+
+def fake(days: int, **options: Any) -> FakeSearchConsole:
+    return FakeSearchConsole([SimulatedProperty(SITE, rows_by_day=rows_by_day(days))], **options)
+
+
+def jobs_in_order(days: int) -> list[Job]:
+    rows = rows_by_day(days)
+    return [
+        Job(day, start_row)
+        for start_row in (0, ROW_LIMIT, 2 * ROW_LIMIT)
+        for day in rows
+        if rows[day] >= start_row
+    ]
+
+
+@attrs.define(eq=False)
+class Watch:
+    """An instrument that counts the requests that are out."""
+
+    concurrency: Concurrency
+    started: list[tuple[float, int]] = attrs.field(factory=list)
+    """When requests left, and how many were out then, with this one."""
+    finished_at: list[float] = attrs.field(factory=list)
+    in_flight: list[int] = attrs.field(factory=list)
+    changes: list[ConcurrencyChanged] = attrs.field(factory=list)
+    too_many: list[tuple[int, int]] = attrs.field(factory=list)
+    out: int = 0
+
+    def handle(self, event: Event) -> None:
+        match event:
+            case RequestSent():
+                self.out += 1
+                self.started.append((trio.current_time(), self.out))
+                if self.out > self.concurrency.limit:
+                    self.too_many.append((self.out, self.concurrency.limit))
+            case BatchFinished():
+                self.out -= 1
+                self.finished_at.append(trio.current_time())
+            case BatchTaken():
+                self.in_flight.append(event.in_flight)
+            case ConcurrencyChanged():
+                self.changes.append(event)
+            case _:
+                pass
+
+
+@attrs.define(eq=False)
+class Run:
+    """A run in virtual time whose concurrency can be changed."""
+
+    server: FakeSearchConsole
+    days: int
+    settings: Settings
+    concurrency: Concurrency
+    watch: Watch = attrs.field(init=False)
+    pages: list[Page] = attrs.field(factory=list)
+    more: list[Instrument] = attrs.field(factory=list)
+    summary: RunSummary | None = None
+
+    def __attrs_post_init__(self) -> None:
+        self.watch = Watch(self.concurrency)
+
+    def handle(self, event: Event) -> None:
+        for instrument in (self.watch, *self.more):
+            instrument.handle(event)
+
+    async def fetch(self) -> None:
+        async with (
+            open_streaming_transport(self.server) as transport,
+            open_search_console(self.settings, transport=transport) as client,
+        ):
+            self.summary = await fetch_all(
+                client,
+                QUERY,
+                start=END - dt.timedelta(days=self.days - 1),
+                end=END,
+                concurrency=self.concurrency,
+                on_page=self.pages.append,
+                instruments=[self],
+                today=TODAY,
+            )
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [page.job for page in self.pages]
+
+
+@asynccontextmanager
+async def running(
+    server: FakeSearchConsole, limit: int, *, days: int = 60, **settings: Any
+) -> AsyncIterator[Run]:
+    """A run beside the test; it must be complete in the end."""
+    settings.setdefault("batch_size", 2)
+    run = Run(server, days, Settings(**settings), Concurrency(limit))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run.fetch)
+        yield run
+    assert run.summary is not None
+    assert run.summary.status == "complete"
+    assert run.watch.too_many == []
+
+
+@cache
+def sequential(days: int) -> list[Page]:
+    """What the plain loop hands over."""
+    pages: list[Page] = []
+
+    async def fetch() -> None:
+        settings = Settings(max_concurrency=1, batch_size=1)
+        async with (
+            open_streaming_transport(fake(days)) as transport,
+            open_search_console(settings, transport=transport) as client,
+        ):
+            await fetch_all(
+                client,
+                QUERY,
+                start=END - dt.timedelta(days=days - 1),
+                end=END,
+                on_page=pages.append,
+                today=TODAY,
+            )
+
+    run_in_virtual_time(fetch)
+    return pages
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    days=st.integers(1, 40),
+    begin=st.integers(1, 8),
+    changes=st.lists(st.tuples(st.floats(0, 3), st.integers(1, 12)), max_size=12),
+    batch_size=st.integers(1, 6),
+    max_queue_size=st.sampled_from([1, 3, 1_000]),
+    max_in_flight=st.sampled_from([None, None, 1, 4]),
+    queries_per_minute=st.sampled_from([6, 40, 1_200]),
+    faults=st.booleans(),
+)
+@hypothesis_settings(max_examples=80, deadline=None)
+def test_changes_at_any_moment_show_in_nothing_but_speed(
+    seed: int,
+    days: int,
+    begin: int,
+    changes: list[tuple[float, int]],
+    batch_size: int,
+    max_queue_size: int,
+    max_in_flight: int | None,
+    queries_per_minute: int,
+    faults: bool,
+) -> None:
+    settings = Settings(
+        batch_size=batch_size,
+        max_queue_size=max_queue_size,
+        max_in_flight=max_in_flight,
+        queries_per_minute=queries_per_minute,
+    )
+    server = fake(
+        days,
+        latency=Latency(seconds_per_call=0.5, jitter=0.9, seed=seed),
+        faults=[
+            Fault(BadJson(), times=2),
+            Fault(MissingPart(), skip=3),
+            Fault(Refuse(503), times=2, skip=1, whole_request=True),
+            Fault(CutOff(), skip=1, whole_request=True),
+        ]
+        if faults
+        else [],
+    )
+    run = Run(server, days, settings, Concurrency(begin))
+
+    async def change() -> None:
+        for seconds, limit in changes:
+            await trio.sleep(seconds)
+            run.concurrency.change(limit, "by chance")
+
+    async def main() -> None:
+        with trio.fail_after(86_400):  # a deadlock ends here, in virtual time
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(run.fetch)
+                nursery.start_soon(change)
+
+    run_in_virtual_time(main)
+    assert run.summary is not None
+    assert run.summary.status == "complete"
+    assert [(page.job, page.rows) for page in run.pages] == [
+        (page.job, page.rows) for page in sequential(days)
+    ]
+    assert run.watch.too_many == []
+    highest = max([begin, *(limit for _, limit in changes)])
+    assert max(run.watch.in_flight) <= settings.in_flight_limit_at(highest)
+
+
+@pytest.fixture
+def latency() -> Latency:
+    """A second for every query; the two of a batch one after another."""
+    return Latency(seconds_per_call=1.0, seconds_per_row=0.0)
+
+
+async def test_raising_starts_workers_at_once(
+    autojump_clock: trio.testing.MockClock, latency: Latency
+) -> None:
+    async with running(fake(60, latency=latency), 1) as run:
+        await trio.sleep(3)
+        run.concurrency.change(4, "there is room")
+    began = run.watch.started[0][0]
+    assert [(round(time - began, 3), out) for time, out in run.watch.started[:5]] == [
+        (0, 1),
+        (2, 1),
+        (3, 2),
+        (3, 3),
+        (3, 4),
+    ]
+    assert run.watch.changes == [ConcurrencyChanged(1, 4, "there is room")]
+    assert run.jobs == jobs_in_order(60)
+
+
+async def test_lowering_lets_batches_end_and_starts_no_other(
+    autojump_clock: trio.testing.MockClock, latency: Latency
+) -> None:
+    async with running(fake(60, latency=latency), 5, batch_size=4) as run:
+        await trio.sleep(5)
+        run.concurrency.change(1, "rollback")
+        changed_at, requests = trio.current_time(), len(run.server.calls)
+    # Batches of four seconds each were a quarter done.
+    assert [time - changed_at for time in run.watch.finished_at[5:10]] == [pytest.approx(3)] * 5
+    assert all(out == 1 for time, out in run.watch.started if time > changed_at)
+    assert len({(call.data_date, call.start_row) for call in run.server.calls}) == len(
+        run.server.calls
+    ), "nothing was asked for twice"
+    assert requests < len(run.server.calls)
+
+
+@pytest.mark.parametrize(
+    ("settings", "faults", "reason"),
+    [
+        ({"max_in_flight": 2}, [], "the registry is full"),
+        ({"queries_per_minute": 2}, [], "the quota is used up"),
+        ({"retry_initial_seconds": 0}, [Refuse(503, retry_after="50")], "they back off"),
+    ],
+)
+async def test_workers_with_nothing_in_their_hands_leave_at_once(
+    autojump_clock: trio.testing.MockClock,
+    latency: Latency,
+    settings: dict[str, int],
+    faults: list[Refuse],
+    reason: str,
+) -> None:
+    server = fake(8, latency=latency, faults=[Fault(each, times=4) for each in faults])
+    async with running(server, 4, days=8, **settings) as run:
+        await trio.sleep(2.5)
+        names = worker_tasks()
+        assert len(names) == 4, reason
+        run.concurrency.change(1, "rollback")
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(worker_tasks()) == 1
+    assert run.jobs == jobs_in_order(8)
+
+
+def worker_tasks() -> list[str]:
+    """The workers' tasks, wherever they are."""
+    tasks, found = [trio.lowlevel.current_root_task()], []
+    while tasks:
+        task = tasks.pop()
+        assert task is not None
+        tasks += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+        if "WorkerPool._supervise" in task.name:
+            found.append(task.name)
+    return found
+
+
+async def test_a_worker_that_leaves_hands_its_wake_up_on(
+    autojump_clock: trio.testing.MockClock, latency: Latency
+) -> None:
+    """A place in the registry becomes free at the very moment at which the woken one must leave."""
+    async with running(fake(9, latency=latency), 3, days=9, batch_size=1, max_in_flight=1) as run:
+        for _ in range(40):
+            await trio.sleep(0.25)
+            run.concurrency.change(1 + run.concurrency.limit % 3, "back and forth")
+    assert run.jobs == jobs_in_order(9)
+
+
+async def test_names_of_workers_that_left_are_given_again(
+    autojump_clock: trio.testing.MockClock, latency: Latency
+) -> None:
+    names: set[str] = set()
+
+    class Names:
+        def handle(self, event: Event) -> None:
+            if isinstance(event, BatchTaken):
+                names.add(event.worker)
+
+    async with running(fake(60, latency=latency), 3) as run:
+        run.more.append(Names())
+        for limit in (1, 3, 2, 3, 1, 3):
+            await trio.sleep(4)
+            run.concurrency.change(limit, "back and forth")
+    assert names == {"worker-1", "worker-2", "worker-3"}
+
+
+async def test_one_concurrency_may_be_shared(
+    autojump_clock: trio.testing.MockClock, latency: Latency
+) -> None:
+    shared = Concurrency(1)
+    runs = [Run(fake(9, latency=latency), 9, Settings(batch_size=1), shared) for _ in range(2)]
+    async with trio.open_nursery() as nursery:
+        for run in runs:
+            nursery.start_soon(run.fetch)
+        await trio.sleep(1.5)
+        shared.change(2, "both")
+    for run in runs:
+        assert max(out for _, out in run.watch.started) == 2
+        assert run.jobs == jobs_in_order(9)
+
+
+async def test_before_and_after_a_run_a_change_is_only_a_number(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    run = Run(fake(9), 9, Settings(batch_size=1), Concurrency(1))
+    run.concurrency.change(4, "before it")
+    await run.fetch()
+    assert max(out for _, out in run.watch.started) == 4
+    run.concurrency.change(2, "after it")
+    assert run.concurrency.limit == 2
+    assert run.watch.changes == []
+
+
+@pytest.mark.parametrize("limit", [0, -1, 101, 2.5, True, None, "3"])
+def test_a_limit_that_the_setting_could_not_have_changes_nothing(limit: Any) -> None:
+    concurrency = Concurrency(3)
+    with pytest.raises(UsageError, match="use a whole number from 1 to 100"):
+        concurrency.change(limit, "a slip")
+    assert concurrency.limit == 3
+    with pytest.raises(UsageError, match="use a whole number from 1 to 100"):
+        Concurrency(limit)
+
+
+async def test_the_same_number_again_is_no_change(
+    autojump_clock: trio.testing.MockClock, latency: Latency
+) -> None:
+    async with running(fake(9, latency=latency), 2, days=9) as run:
+        await trio.sleep(1)
+        run.concurrency.change(2, "as it is")
+    assert run.watch.changes == []
