@@ -165,7 +165,7 @@ class Coordinator:
         await self._idle_workers.park()
 
     def relieve(self) -> None:
-        """Let a worker look again: the concurrency has changed, or one that was woken is going."""
+        """Let a worker look again: the concurrency has changed, and with it what may be taken."""
         self._wake_workers()
 
     @asynccontextmanager

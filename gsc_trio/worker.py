@@ -87,7 +87,7 @@ class WorkerPool:
         resting = [worker for worker in reversed(self._workers.values()) if worker.is_resting]
         for worker in resting[: max(0, self.surplus)]:
             worker.dismiss()
-        self.coordinator.relieve()
+        self.coordinator.relieve()  # one that leaves may just have been woken
 
     def _add_workers(self) -> None:
         names = (name for name in map("worker-{}".format, count(1)) if name not in self._workers)
@@ -155,10 +155,9 @@ class _Worker:
             else:
                 with grant:
                     delay = await self._process(batch, grant)
-            if delay:
+            if delay and self._stays():
                 with self._resting():
                     await trio.sleep(delay)
-        coordinator.relieve()  # who leaves may just have been woken
 
     # Leaving.
 

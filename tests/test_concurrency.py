@@ -18,11 +18,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gsc_trio.backfill import fetch_all
+from gsc_trio.batch import Batch
 from gsc_trio.client import open_search_console
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
+from gsc_trio.coordinator import open_coordinator
+from gsc_trio.delivery import Delivery
 from gsc_trio.errors import UsageError
+from gsc_trio.fetcher import Fetcher
 from gsc_trio.model import Job, Page, SearchAnalyticsQuery
+from gsc_trio.paginator import EmptyDays
+from gsc_trio.quota_journal import QuotaJournal
+from gsc_trio.quota_window import CLOCK_DRIFT
+from gsc_trio.retry import RetryPolicy
+from gsc_trio.store.base import NoStore
 from gsc_trio.summary import RunSummary
 from gsc_trio.telemetry.events import (
     BatchFinished,
@@ -31,7 +40,7 @@ from gsc_trio.telemetry.events import (
     Event,
     RequestSent,
 )
-from gsc_trio.telemetry.instrument import Instrument
+from gsc_trio.telemetry.instrument import Instrument, Instruments
 from gsc_trio.testing import (
     BadJson,
     CutOff,
@@ -44,6 +53,8 @@ from gsc_trio.testing import (
     open_streaming_transport,
     run_in_virtual_time,
 )
+from gsc_trio.testing.determinism import deterministic_scheduling
+from gsc_trio.worker import WorkerPool
 
 SITE = "sc-domain:example.com"
 TODAY = dt.date(2026, 6, 20)
@@ -310,6 +321,7 @@ async def test_workers_with_nothing_in_their_hands_leave_at_once(
         await trio.sleep(2.5)
         names = worker_tasks()
         assert len(names) == 4, reason
+        run.concurrency.change(3, "one first")
         run.concurrency.change(1, "rollback")
         await trio.testing.wait_all_tasks_blocked()
         assert len(worker_tasks()) == 1
@@ -328,15 +340,55 @@ def worker_tasks() -> list[str]:
     return found
 
 
-async def test_a_worker_that_leaves_hands_its_wake_up_on(
-    autojump_clock: trio.testing.MockClock, latency: Latency
+@pytest.mark.parametrize("seed", range(8))
+def test_a_worker_that_was_just_woken_and_must_leave_wakes_another_one(
+    seed: int, latency: Latency
 ) -> None:
-    """A place in the registry becomes free at the very moment at which the woken one must leave."""
-    async with running(fake(9, latency=latency), 3, days=9, batch_size=1, max_in_flight=1) as run:
-        for _ in range(40):
-            await trio.sleep(0.25)
-            run.concurrency.change(1 + run.concurrency.limit % 3, "back and forth")
-    assert run.jobs == jobs_in_order(9)
+    async def main() -> None:
+        settings, concurrency, telemetry = Settings(), Concurrency(4), Instruments()
+        delivery = Delivery(QUERY, NoStore(), EmptyDays(None, END, {}), telemetry, END)
+        async with (
+            open_streaming_transport(fake(1, latency=latency)) as transport,
+            open_search_console(settings, transport=transport) as client,
+            open_coordinator(
+                [Job(END)], delivery, settings=settings, concurrency=concurrency
+            ) as coordinator,
+        ):
+            journal = QuotaJournal(NoStore(), client.limiter, client.user, SITE)
+            fetcher = Fetcher(client, QUERY, journal, telemetry)
+            policy = RetryPolicy(
+                SITE, client.user, settings, concurrency, client.limiter, telemetry
+            )
+            pool = WorkerPool(coordinator, fetcher, policy, settings, concurrency, telemetry)
+            batch = coordinator.take_batch("me")
+            assert isinstance(batch, Batch)
+            with trio.fail_after(100):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(pool.run)
+                    await trio.testing.wait_all_tasks_blocked()
+                    coordinator.requeue_batch(batch.jobs)
+                    concurrency.change(1, "rollback")
+            assert await coordinator.finalize() is None
+
+    with deterministic_scheduling(seed):
+        run_in_virtual_time(main)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_worker_that_gets_its_permits_when_it_must_leave_gives_them_back(
+    seed: int, latency: Latency
+) -> None:
+    async def main() -> None:
+        server = fake(60, latency=latency)
+        async with running(server, 5, batch_size=1, queries_per_minute=5) as run:
+            await trio.sleep(2)
+            answered_at = run.watch.finished_at[0]
+            await trio.sleep_until(answered_at + 60 * CLOCK_DRIFT)
+            run.concurrency.change(1, "rollback")
+        assert run.jobs == jobs_in_order(60)
+
+    with deterministic_scheduling(seed):
+        run_in_virtual_time(main)
 
 
 async def test_names_of_workers_that_left_are_given_again(

@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gsc_trio.batch import Backpressure, Batch, Halted, NoMoreWork
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.coordinator import MAX_BYTES_TOGETHER, Coordinator, open_coordinator
 from gsc_trio.errors import MalformedResponseError, StorageError
@@ -142,6 +143,30 @@ async def test_a_batch_is_no_more_than_a_fair_share_of_what_is_not_answered() ->
         coordinator.halt(Halt("enough"))
     async with open_coordinator(plan_of(900), ListSink(), settings=settings) as coordinator:
         assert len(taken(coordinator.take_batch("worker"))) == 50
+        coordinator.halt(Halt("enough"))
+
+
+async def test_limits_follow_the_concurrency_in_force() -> None:
+    settings, concurrency = Settings(max_concurrency=3, batch_size=50), Concurrency(3)
+    async with open_coordinator(
+        plan_of(21), ListSink(), settings=settings, concurrency=concurrency
+    ) as coordinator:
+        assert len(taken(coordinator.take_batch("worker"))) == 7
+        concurrency.change(1, "rollback")
+        assert len(taken(coordinator.take_batch("worker"))) == 14
+        coordinator.halt(Halt("enough"))
+    settings = Settings(batch_size=1)
+    async with open_coordinator(
+        plan_of(21), ListSink(), settings=settings, concurrency=concurrency
+    ) as coordinator:
+        first, _ = (taken(coordinator.take_batch("worker")) for _ in range(2))
+        assert coordinator.take_batch("worker") == Backpressure("max_in_flight")
+        concurrency.change(2, "more")
+        assert len(taken(coordinator.take_batch("worker"))) == 1
+        concurrency.change(1, "rollback")
+        assert coordinator.take_batch("worker") == Backpressure("max_in_flight")
+        coordinator.requeue_batch(first)
+        assert taken(coordinator.take_batch("worker")) == first  # nothing else moves the run on
         coordinator.halt(Halt("enough"))
 
 
