@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 import trio
 
+from gsc_trio.auto_concurrency import AutoConcurrency
 from gsc_trio.client import SearchConsole
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
@@ -29,7 +30,7 @@ from gsc_trio.sequential import SequentialRun
 from gsc_trio.spill import SpillFile
 from gsc_trio.store.base import NoStore, Store
 from gsc_trio.summary import RunMeter, RunSummary
-from gsc_trio.telemetry.events import HaltFinished, RunFinished, RunStarted
+from gsc_trio.telemetry.events import ConcurrencyChanged, HaltFinished, RunFinished, RunStarted
 from gsc_trio.telemetry.instrument import Instrument, Instruments
 from gsc_trio.worker import WorkerPool
 
@@ -140,7 +141,11 @@ async def backfill(
     settings = settings or client.settings
     switch = halt_switch or HaltSwitch()
     meter = RunMeter()
-    telemetry = Instruments([meter, *instruments])
+    is_sequential = concurrency is None and settings.max_concurrency == 1
+    concurrency = concurrency or Concurrency(settings.max_concurrency)
+    # It comes last, since whoever it makes a change with is told of that at once.
+    automatic = AutoConcurrency(concurrency, client.limiter, client.user, query.site_url)
+    telemetry = Instruments([meter, *instruments, automatic])
     stored = await store.begin_run(query, start, end)
     plan = plan_jobs(stored, start, end)
     delivery = Delivery(
@@ -155,12 +160,13 @@ async def backfill(
     journal = QuotaJournal(store, client.limiter, client.user, query.site_url)
     await journal.restore()
     fetcher = Fetcher(client, query, journal, telemetry)
-    is_sequential = concurrency is None and settings.max_concurrency == 1
-    concurrency = concurrency or Concurrency(settings.max_concurrency)
     retry_policy = RetryPolicy(
         query.site_url, client.user, settings, concurrency, client.limiter, telemetry
     )
     telemetry.handle(RunStarted(query.site_url, start, end, days_planned=len(plan)))
+    if concurrency.limit != settings.initial_concurrency:
+        workers = settings.initial_concurrency, concurrency.limit
+        telemetry.handle(ConcurrencyChanged(*workers, "the run was given another number"))
     started_at = trio.current_time()
     try:
         if is_sequential:

@@ -10,6 +10,8 @@ A `Concurrency` is made before a run and given to it::
         ...
         concurrency.change(1, "Google refuses queries")   # the rollback
 
+With ``"auto"`` instead of a number, `gsc_trio.auto_concurrency` decides, until somebody else does.
+
 Deciding is synchronous: when `Concurrency.change` returns, workers that were added have been
 started, and idle ones that are too many have been sent home. A worker that is too many and has a
 batch in its hands ends when that batch is done; nothing is cancelled that was paid for.
@@ -19,8 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
-from gsc_trio.config import check_setting
+from gsc_trio.config import AUTO_BEGINS_WITH, check_setting
 
 Follower = Callable[[int, str], None]
 """Hears of a change: what the limit was before it, and the reason for the change."""
@@ -30,15 +33,16 @@ class Concurrency:
     """How many workers there may be, now. Several runs may share one.
 
     Args:
-        limit: what to begin with.
+        setting: what to begin with, as ``max_concurrency`` may be set.
 
     Raises:
-        UsageError: a limit that ``max_concurrency`` could not have.
+        UsageError: ``max_concurrency`` could not be set to it.
     """
 
-    def __init__(self, limit: int) -> None:
-        check_setting("max_concurrency", limit, "concurrency")
-        self._limit = limit
+    def __init__(self, setting: int | Literal["auto"]) -> None:
+        check_setting("max_concurrency", setting, "concurrency")
+        self._limit = AUTO_BEGINS_WITH if setting == "auto" else setting
+        self._is_automatic = setting == "auto"
         self._followers: list[Follower] = []
 
     @property
@@ -46,17 +50,32 @@ class Concurrency:
         """How many workers there may be."""
         return self._limit
 
-    def change(self, limit: int, reason: str) -> None:
+    @property
+    def setting(self) -> int | Literal["auto"]:
+        """What ``max_concurrency`` is set to: the limit, or that it is found out."""
+        return "auto" if self._is_automatic else self._limit
+
+    def change(self, setting: int | Literal["auto"], reason: str) -> None:
         """Have another number of workers from now on; called on trio's thread.
 
         Args:
-            limit: how many.
+            setting: how many; with ``"auto"`` as many as there are, to begin with.
             reason: why, for whoever reads the events.
 
         Raises:
-            UsageError: a limit that ``max_concurrency`` could not have; nothing was changed.
+            UsageError: ``max_concurrency`` could not be set to it; nothing was changed.
         """
+        check_setting("max_concurrency", setting, "concurrency")
+        self._is_automatic = setting == "auto"
+        if setting != "auto":
+            self._set_limit(setting, reason)
+
+    def adapt(self, limit: int, reason: str) -> None:
+        """What `change` does, by whoever finds the number out: it stays ``"auto"``."""
         check_setting("max_concurrency", limit, "concurrency")
+        self._set_limit(limit, reason)
+
+    def _set_limit(self, limit: int, reason: str) -> None:
         previous, self._limit = self._limit, limit
         if limit != previous:
             for follower in tuple(self._followers):

@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import attrs
@@ -23,6 +23,12 @@ import attrs
 from gsc_trio.errors import UsageError
 
 ENVIRONMENT_PREFIX = "GSC_TRIO_"
+
+HIGHEST_CONCURRENCY = 100
+"""As many workers as there may be."""
+
+AUTO_BEGINS_WITH = 3
+"""How many workers ``max_concurrency = "auto"`` has at first."""
 
 PROFILES: Mapping[str, Mapping[str, Any]] = {
     "dev": {"max_concurrency": 2},
@@ -38,6 +44,7 @@ def _setting(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
+    word: str | None = None,
     has_flag: bool = False,
     is_secret: bool = False,
 ) -> Any:
@@ -49,6 +56,7 @@ def _setting(
             "help": text,
             "minimum": minimum,
             "maximum": maximum,
+            "word": word,
             "has_flag": has_flag,
             "is_secret": is_secret,
         },
@@ -63,11 +71,14 @@ class Settings:
         UsageError: a value is out of its range; the message names the setting and the range.
     """
 
-    max_concurrency: int = _setting(
+    max_concurrency: int | Literal["auto"] = _setting(
         3,
-        "How many workers fetch at once. 1 is the plain sequential loop.",
+        "How many workers fetch at once. 1 is the plain sequential loop. auto begins with 3 and "
+        "adds one after the other, for as long as less than 80 % of the quota is used, answers "
+        "come as fast as before, and Google refuses nothing.",
         minimum=1,
-        maximum=100,
+        maximum=HIGHEST_CONCURRENCY,
+        word="auto",
         has_flag=True,
     )
     batch_size: int = _setting(
@@ -188,9 +199,14 @@ class Settings:
             check_setting(field.name, getattr(self, field.name), field.name)
 
     @property
+    def initial_concurrency(self) -> int:
+        """How many workers a run begins with."""
+        return AUTO_BEGINS_WITH if self.max_concurrency == "auto" else self.max_concurrency
+
+    @property
     def in_flight_limit(self) -> int:
         """``max_in_flight``, or what follows from batch size and concurrency."""
-        return self.in_flight_limit_at(self.max_concurrency)
+        return self.in_flight_limit_at(self.initial_concurrency)
 
     def in_flight_limit_at(self, concurrency: int) -> int:
         """The same, when there are so many workers."""
@@ -283,9 +299,12 @@ def environment_variable(name: str) -> str:
 
 @cache
 def setting_type(name: str) -> type:
-    """The plain type of a setting: int, float or str (None is how "not given" is said)."""
+    """The plain type of a setting: int, float or str.
+
+    None is how "not given" is said, and a word that may be given instead is not told here.
+    """
     hint = get_type_hints(Settings)[name]
-    return next(kind for kind in (int, float, str) if kind is hint or hint == kind | None)
+    return next(kind for kind in (int, float, str) if kind is hint or kind in get_args(hint))
 
 
 def setting_range(name: str) -> str:
@@ -293,7 +312,8 @@ def setting_range(name: str) -> str:
     metadata = attrs.fields_dict(Settings)[name].metadata
     if metadata["minimum"] is None:
         return ""
-    return f"{_written(metadata['minimum'])} to {_written(metadata['maximum'])}"
+    text = f"{_written(metadata['minimum'])} to {_written(metadata['maximum'])}"
+    return f"{text}, or {metadata['word']}" if metadata["word"] else text
 
 
 def parse_setting(name: str, text: str, source: str) -> Any:
@@ -308,12 +328,12 @@ def parse_setting(name: str, text: str, source: str) -> Any:
         UsageError: it is of another type, or out of its range.
     """
     text = text.strip()
-    kind = setting_type(name)
     value: Any = text
-    try:
-        value = kind(text)
-    except ValueError:
-        raise UsageError(f"{source} is {text!r}: {_expected(name)}") from None
+    if text != attrs.fields_dict(Settings)[name].metadata["word"]:
+        try:
+            value = setting_type(name)(text)
+        except ValueError:
+            raise UsageError(f"{source} is {text!r}: {_expected(name)}") from None
     check_setting(name, value, source)
     return value
 
@@ -331,6 +351,8 @@ def check_setting(name: str, value: Any, source: str) -> None:
     """
     field = attrs.fields_dict(Settings)[name]
     if value is None and field.default is None:
+        return
+    if value is not None and value == field.metadata["word"]:
         return
     kind = setting_type(name)
     is_of_type = type(value) is kind or (kind is float and type(value) is int)

@@ -414,7 +414,7 @@ async def open_coordinator(
             plan,
             sink,
             settings=settings,
-            concurrency=concurrency or Concurrency(settings.max_concurrency),
+            concurrency=concurrency or Concurrency(settings.initial_concurrency),
             halt_switch=switch,
             instruments=instruments or Instruments(),
             spill_file=spill_file,

@@ -172,6 +172,13 @@ class RateLimiter:
         await trio.lowlevel.cancel_shielded_checkpoint()
         return decision
 
+    def quota_use(self, user: str, site: str) -> list[QuotaUsed]:
+        """How much of the limits is used that queries of a user about a site count against."""
+        now = trio.current_time()
+        keys = (self._key("site", site), self._key("user", user), self._project)
+        windows = [key.window for key in keys]
+        return [QuotaUsed(each.key, each.used(now), each.limit) for each in windows]
+
     def pauses_in_a_row(self, user: str) -> int:
         """How often the user's key was paused for being too fast since a query was answered."""
         return self._key("user", user).pauses_in_a_row

@@ -20,7 +20,7 @@ LAYERS = [
     ["wire/", "store/base", "quota_window"],
     ["store/", "permits", "spill", "halt", "access", "concurrency"],
     ["rate_limiter", "batch", "job_queue", "page_buffer", "waiting_room", "paginator"],
-    ["client", "coordinator", "delivery", "summary"],
+    ["auto_concurrency", "client", "coordinator", "delivery", "summary"],
     ["quota_journal", "retry"],
     ["fetcher"],
     ["worker", "sequential"],

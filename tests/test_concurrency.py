@@ -4,12 +4,9 @@ nothing but speed."""
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
-import attrs
 import pytest
 import trio
 import trio.testing
@@ -26,150 +23,40 @@ from gsc_trio.coordinator import open_coordinator
 from gsc_trio.delivery import Delivery
 from gsc_trio.errors import UsageError
 from gsc_trio.fetcher import Fetcher
-from gsc_trio.model import Job, Page, SearchAnalyticsQuery
+from gsc_trio.model import Job, Page
 from gsc_trio.paginator import EmptyDays
 from gsc_trio.quota_journal import QuotaJournal
 from gsc_trio.quota_window import CLOCK_DRIFT
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.store.base import NoStore
-from gsc_trio.summary import RunSummary
 from gsc_trio.telemetry.events import (
-    BatchFinished,
     BatchTaken,
     ConcurrencyChanged,
     Event,
-    RequestSent,
 )
-from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.testing import (
     BadJson,
     CutOff,
-    FakeSearchConsole,
     Fault,
     Latency,
     MissingPart,
     Refuse,
-    SimulatedProperty,
     open_streaming_transport,
     run_in_virtual_time,
 )
 from gsc_trio.testing.determinism import deterministic_scheduling
 from gsc_trio.worker import WorkerPool
-
-SITE = "sc-domain:example.com"
-TODAY = dt.date(2026, 6, 20)
-END = dt.date(2026, 6, 17)
-ROW_LIMIT = 5
-QUERY = SearchAnalyticsQuery(SITE, row_limit=ROW_LIMIT)
-
-
-def rows_by_day(days: int) -> dict[dt.date, int]:
-    """Every third day has a second page, every seventh a third."""
-    return {
-        END - dt.timedelta(days=number): 12 if number % 7 == 0 else 5 if number % 3 == 0 else 2
-        for number in range(days)
-    }
-
-
-def fake(days: int, **options: Any) -> FakeSearchConsole:
-    return FakeSearchConsole([SimulatedProperty(SITE, rows_by_day=rows_by_day(days))], **options)
-
-
-def jobs_in_order(days: int) -> list[Job]:
-    rows = rows_by_day(days)
-    return [
-        Job(day, start_row)
-        for start_row in (0, ROW_LIMIT, 2 * ROW_LIMIT)
-        for day in rows
-        if rows[day] >= start_row
-    ]
-
-
-@attrs.define(eq=False)
-class Watch:
-    """An instrument that counts the requests that are out."""
-
-    concurrency: Concurrency
-    started: list[tuple[float, int]] = attrs.field(factory=list)
-    """When requests left, and how many were out then, with this one."""
-    finished_at: list[float] = attrs.field(factory=list)
-    in_flight: list[int] = attrs.field(factory=list)
-    changes: list[ConcurrencyChanged] = attrs.field(factory=list)
-    too_many: list[tuple[int, int]] = attrs.field(factory=list)
-    out: int = 0
-
-    def handle(self, event: Event) -> None:
-        match event:
-            case RequestSent():
-                self.out += 1
-                self.started.append((trio.current_time(), self.out))
-                if self.out > self.concurrency.limit:
-                    self.too_many.append((self.out, self.concurrency.limit))
-            case BatchFinished():
-                self.out -= 1
-                self.finished_at.append(trio.current_time())
-            case BatchTaken():
-                self.in_flight.append(event.in_flight)
-            case ConcurrencyChanged():
-                self.changes.append(event)
-            case _:
-                pass
-
-
-@attrs.define(eq=False)
-class Run:
-    """A run in virtual time whose concurrency can be changed."""
-
-    server: FakeSearchConsole
-    days: int
-    settings: Settings
-    concurrency: Concurrency
-    watch: Watch = attrs.field(init=False)
-    pages: list[Page] = attrs.field(factory=list)
-    more: list[Instrument] = attrs.field(factory=list)
-    summary: RunSummary | None = None
-
-    def __attrs_post_init__(self) -> None:
-        self.watch = Watch(self.concurrency)
-
-    def handle(self, event: Event) -> None:
-        for instrument in (self.watch, *self.more):
-            instrument.handle(event)
-
-    async def fetch(self) -> None:
-        async with (
-            open_streaming_transport(self.server) as transport,
-            open_search_console(self.settings, transport=transport) as client,
-        ):
-            self.summary = await fetch_all(
-                client,
-                QUERY,
-                start=END - dt.timedelta(days=self.days - 1),
-                end=END,
-                concurrency=self.concurrency,
-                on_page=self.pages.append,
-                instruments=[self],
-                today=TODAY,
-            )
-
-    @property
-    def jobs(self) -> list[Job]:
-        return [page.job for page in self.pages]
-
-
-@asynccontextmanager
-async def running(
-    server: FakeSearchConsole, limit: int, *, days: int = 60, **settings: Any
-) -> AsyncIterator[Run]:
-    """A run beside the test; it must be complete in the end."""
-    settings.setdefault("batch_size", 2)
-    run = Run(server, days, Settings(**settings), Concurrency(limit))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run.fetch)
-        yield run
-    assert run.summary is not None
-    assert run.summary.status == "complete"
-    assert run.watch.too_many == []
+from tests.concurrent_run import (
+    END,
+    QUERY,
+    SITE,
+    TODAY,
+    Run,
+    fake,
+    jobs_in_order,
+    running,
+)
 
 
 @cache
@@ -431,9 +318,10 @@ async def test_before_and_after_a_run_a_change_is_only_a_number(
     run.concurrency.change(4, "before it")
     await run.fetch()
     assert max(out for _, out in run.watch.started) == 4
+    told = list(run.watch.changes)
     run.concurrency.change(2, "after it")
     assert run.concurrency.limit == 2
-    assert run.watch.changes == []
+    assert run.watch.changes == told
 
 
 @pytest.mark.parametrize("limit", [0, -1, 101, 2.5, True, None, "3"])
@@ -453,3 +341,24 @@ async def test_the_same_number_again_is_no_change(
         await trio.sleep(1)
         run.concurrency.change(2, "as it is")
     assert run.watch.changes == []
+
+
+async def test_a_worker_whose_batch_fails_does_not_back_off_before_it_leaves(
+    autojump_clock: trio.testing.MockClock, latency: Latency
+) -> None:
+    server = fake(20, latency=latency, faults=[Fault(Refuse(503, retry_after="50"), times=8)])
+    async with running(server, 4, days=20) as run:
+        await trio.sleep(1)
+        run.concurrency.change(1, "rollback")
+        assert len(worker_tasks()) == 4
+        await trio.sleep(3)
+        assert len(worker_tasks()) == 1
+    assert run.jobs == jobs_in_order(20)
+
+
+async def test_a_number_that_the_settings_do_not_say_is_told(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with running(fake(9), 2, days=9, max_concurrency=5) as run:
+        pass
+    assert [(change.previous, change.current) for change in run.watch.changes] == [(5, 2)]

@@ -154,6 +154,26 @@ def test_a_file_must_have_the_right_types(text: str, settings_file: Path) -> Non
     assert "use a whole number from 1 to 100" in usage_error(config_file=settings_file)
 
 
+def test_concurrency_may_be_auto_from_every_source(settings_file: Path) -> None:
+    settings_file.write_text('max_concurrency = "auto"\n')
+    for settings in (
+        load(config_file=settings_file),
+        load({"GSC_TRIO_MAX_CONCURRENCY": " auto "}),
+        load(max_concurrency="auto"),
+    ):
+        assert settings.max_concurrency == "auto"
+        assert (settings.initial_concurrency, settings.in_flight_limit) == (3, 300)
+    assert setting_range("max_concurrency") == "1 to 100, or auto"
+
+
+@pytest.mark.parametrize("text", ["Auto", "automatic", "1 to 3"])
+def test_no_other_word_is_a_concurrency(text: str) -> None:
+    message = usage_error({"GSC_TRIO_MAX_CONCURRENCY": text})
+    assert message.endswith("use a whole number from 1 to 100, or auto")
+    with pytest.raises(UsageError, match=r"use a whole number from 1 to 1,000$"):
+        Settings(batch_size="auto")  # type: ignore[arg-type]
+
+
 def test_a_file_may_write_whole_numbers_where_fractions_are_allowed(settings_file: Path) -> None:
     settings_file.write_text("grace_seconds = 5\n")
     assert load(config_file=settings_file).grace_seconds == 5.0

@@ -168,7 +168,9 @@ class Promises:
         and from what batches are dealt from; so it is among as many different ones.
         """
         settings = self.scenario.settings
-        dealt_from = min(settings.max_queue_size, settings.batch_size * settings.max_concurrency)
+        dealt_from = min(
+            settings.max_queue_size, settings.batch_size * settings.initial_concurrency
+        )
         limit = self._in_flight_limit + dealt_from
         first = list(dict.fromkeys(self._asked_by(record)))[:limit]
         if record.first_job is None:

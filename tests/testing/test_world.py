@@ -88,7 +88,7 @@ def test_a_broken_promise_prints_the_command_that_replays_it(
 
 def test_a_hang_is_a_broken_promise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Coordinator, "_wake_workers", lambda _: None)
-    seed = next(each for each in range(100) if draw_scenario(each).settings.max_concurrency > 1)
+    seed = next(each for each in range(100) if draw_scenario(each).settings.initial_concurrency > 1)
     with pytest.raises(BrokenPromiseError, match="TooSlowError"):
         simulate(seed)
 
