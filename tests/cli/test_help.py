@@ -50,7 +50,7 @@ def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
     }
     text = " ".join(run_cli("backfill", "--help").stdout.split())
     for fact in (
-        "[default: 3; 1 to 100]",
+        "[default: 3; 1 to 100, or auto]",
         "16 months",
         "three days ago",
         "Exit codes: 0 complete, 1 failed",
