@@ -244,7 +244,7 @@ class _Pipeline:
             case RunStarted(days_planned=days_planned):
                 self._queue_depth.set(days_planned, self._common)
                 self._note_in_flight(0)
-                self._note_concurrency(self._settings.max_concurrency)
+                self._note_concurrency(self._settings.initial_concurrency)
             case RunFinished():
                 self._queue_depth.set(0, self._common)
                 self._note_in_flight(0)
@@ -257,8 +257,7 @@ class _Pipeline:
 
     def _note_concurrency(self, workers: int) -> None:
         self._concurrency.set(workers, self._common)
-        then = attrs.evolve(self._settings, max_concurrency=workers)
-        self._in_flight_limit.set(then.in_flight_limit, self._common)
+        self._in_flight_limit.set(self._settings.in_flight_limit_at(workers), self._common)
 
 
 class _Persistence:
