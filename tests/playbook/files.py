@@ -33,6 +33,12 @@ class Query:
         return set(braces)
 
 
+def shell_commands(document: str, section: str) -> list[str]:
+    """The blocks of shell commands in a section of a document."""
+    text = (PLAYBOOK / document).read_text(encoding="utf-8").split(f"## {section}\n", 1)[1]
+    return re.findall(r"```sh\n(.*?)```", text.split("\n## ", 1)[0], re.DOTALL)
+
+
 def rules() -> list[dict[str, Any]]:
     """Every rule of every group."""
     groups = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"]

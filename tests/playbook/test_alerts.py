@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -15,7 +16,10 @@ from tests.playbook.files import (
     PLAYBOOK,
     PROMETHEUS_CONFIG,
     alert_rules,
+    shell_commands,
 )
+
+*_, TEST_RULES = shell_commands("TELEMETRY.md", "Prometheus and Grafana")
 
 needs_promtool = pytest.mark.skipif(
     shutil.which("promtool") is None,
@@ -25,17 +29,17 @@ needs_promtool = pytest.mark.skipif(
 
 @needs_promtool
 @pytest.mark.parametrize(
-    "arguments",
+    "command",
     [
-        ("check", "rules", "--lint=all", "--lint-fatal", ALERTS),
-        ("check", "config", PROMETHEUS_CONFIG),
-        ("test", "rules", ALERT_TESTS),
+        f"promtool check rules --lint=all --lint-fatal {ALERTS}",
+        f"promtool check config {PROMETHEUS_CONFIG}",
+        TEST_RULES,
     ],
-    ids=lambda arguments: " ".join(map(str, arguments[:2])),
+    ids=lambda command: " ".join(command.split()[:3]),
 )
-def test_promtool_finds_no_fault(arguments: tuple[object, ...]) -> None:
+def test_promtool_finds_no_fault(command: str) -> None:
     done = subprocess.run(
-        ["promtool", *map(str, arguments)], capture_output=True, text=True, check=False
+        shlex.split(command), cwd=PLAYBOOK.parent, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
