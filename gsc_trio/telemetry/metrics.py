@@ -17,7 +17,6 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 
-import attrs
 from opentelemetry.metrics import Meter, MeterProvider, get_meter
 
 from gsc_trio.config import Settings
