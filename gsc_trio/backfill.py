@@ -163,7 +163,8 @@ async def backfill(
     retry_policy = RetryPolicy(
         query.site_url, client.user, settings, concurrency, client.limiter, telemetry
     )
-    telemetry.handle(RunStarted(query.site_url, start, end, days_planned=len(plan)))
+    days_stored = tuple(day for day, there in stored.items() if there.is_complete)
+    telemetry.handle(RunStarted(query.site_url, start, end, len(plan), days_stored))
     if concurrency.limit != settings.initial_concurrency:
         workers = settings.initial_concurrency, concurrency.limit
         telemetry.handle(ConcurrencyChanged(*workers, "the run was given another number"))

@@ -64,7 +64,7 @@ class Fetcher:
         failures: dict[Job, ApiError] = {}
         unanswered = dict.fromkeys(jobs)
         async with self.journal.recorded(grant, len(jobs)):
-            self.instruments.handle(RequestSent(queries=len(jobs), is_batch=len(jobs) > 1))
+            self.instruments.handle(RequestSent(len(jobs), len(jobs) > 1, tuple(jobs)))
             try:
                 if len(jobs) == 1:
                     page = await self.client.query(self.query, jobs[0], grant=grant, admit=admit)

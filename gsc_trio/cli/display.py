@@ -12,71 +12,17 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-import attrs
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
+from gsc_trio.cli.live_frame import frame
+from gsc_trio.cli.live_region import LiveRegion
+from gsc_trio.cli.look import look_for
 from gsc_trio.cli.output import drop_the_rest, one_line, tell
+from gsc_trio.cli.snapshot import ProgressSnapshot
 
-
-@attrs.frozen
-class ProgressSnapshot:
-    """How a run is doing at one moment."""
-
-    site: str
-    days: int
-    """Days completed."""
-    days_planned: int
-    pages: int
-    """Pages committed."""
-    pages_waiting: int
-    """Pages that were fetched and wait for an earlier one."""
-    rows: int
-    queries_per_minute: int
-    """Queries sent in the last 60 seconds."""
-    retries: int
-    elapsed_seconds: float
-    seconds_left: float | None
-    """How long it goes on at the pace so far; None while that is not known."""
-    paused_seconds: float
-    """How long a pause that Google asked for still lasts."""
-    pause_reason: str
-    """Why: ``load quota`` or ``too fast``."""
-
-    def days_text(self) -> str:
-        """How far it is."""
-        return f"{self.days:,} of {self.days_planned:,} days"
-
-    def counts_text(self) -> str:
-        """What has come in."""
-        waiting = f" (+{self.pages_waiting:,} fetched)" if self.pages_waiting else ""
-        text = (
-            f"{self.pages:,} pages{waiting}, {self.rows:,} rows, "
-            f"{self.queries_per_minute:,} requests/min"
-        )
-        if self.retries:
-            text += f", {self.retries:,} retried"
-        if self.paused_seconds:
-            text += f", paused for {duration_text(self.paused_seconds)} more ({self.pause_reason})"
-        return text
-
-    def time_text(self, *, is_last: bool) -> str:
-        """How long it takes, or took."""
-        if is_last:
-            return f"{duration_text(self.elapsed_seconds)} in all"
-        if self.seconds_left is None:
-            return f"{duration_text(self.elapsed_seconds)} so far"
-        return f"ETA {duration_text(self.seconds_left)}"
-
-
-def duration_text(seconds: float) -> str:
-    """A length of time as hours, minutes and seconds."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}"
+_WITHOUT_CURSOR = ("dumb", "unknown")
+"""Values of TERM for terminals whose cursor cannot be moved."""
 
 
 class Display:
@@ -130,18 +76,16 @@ class LineDisplay(Display):
 
 
 class LiveDisplay(Display):
-    """A bar that moves, for terminals; notes stay above it.
+    """A picture that changes in place, for terminals; notes stay above it.
 
     A terminal that is closed meanwhile is no reason for a run to end badly.
     """
 
-    interval_seconds = 0.2
+    interval_seconds = 0.5
 
     def __init__(self) -> None:
-        console = Console(file=sys.stderr, highlight=False)
-        self._live = Live(
-            console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
-        )
+        self._console = Console(file=sys.stderr, highlight=False)
+        self._region = LiveRegion(self._console)
 
     def __exit__(
         self,
@@ -149,24 +93,20 @@ class LiveDisplay(Display):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Give the cursor back."""
-        with self._while_it_is_there():
-            self._live.stop()
+        """Leave the picture where it is."""
+        self._region.leave()
 
     def show(self, snapshot: ProgressSnapshot, notes: Sequence[str], is_last: bool) -> None:
-        """Draw the bar."""
-        for note in notes:
-            self.tell(note)
+        """Draw the picture."""
+        width, height = self._console.size
+        lines = frame(snapshot, width, height, look_for(self._console), is_last=is_last)
         with self._while_it_is_there():
-            self._live.update(_bar(snapshot, is_last))
-            if not self._live.is_started:
-                self._live.start()
-            self._live.refresh()
+            self._region.draw(lines, [_note(note) for note in notes])
 
     def tell(self, text: str) -> None:
-        """Print a line above the bar."""
+        """Print a line above the picture."""
         with self._while_it_is_there():
-            self._live.console.print(Text(one_line(text)), soft_wrap=True)
+            self._region.tell(_note(text))
 
     @contextmanager
     def _while_it_is_there(self) -> Iterator[None]:
@@ -176,19 +116,14 @@ class LiveDisplay(Display):
             drop_the_rest(sys.stderr)
 
 
-def _bar(snapshot: ProgressSnapshot, is_last: bool) -> Group:
-    first_line = Table.grid(padding=(0, 1))
-    first_line.add_row(
-        ProgressBar(total=max(1, snapshot.days_planned), completed=snapshot.days, width=28),
-        Text(snapshot.days_text(), style="bold"),
-        Text(snapshot.time_text(is_last=is_last), style="cyan"),
-    )
-    return Group(Text(snapshot.site), first_line, Text(snapshot.counts_text(), style="dim"))
+def _note(text: str) -> Text:
+    return Text(one_line(text))
 
 
 def choose_display(*, wants_progress: bool) -> Display:
     """The display that fits what was asked for and where stderr goes."""
     if not wants_progress:
         return Display()
-    can_move = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    can_move = is_terminal and os.environ.get("TERM") not in _WITHOUT_CURSOR
     return LiveDisplay() if can_move else LineDisplay()

@@ -6,25 +6,51 @@ it from a thread, since a terminal that is stopped (Ctrl-S) blocks whoever write
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 import trio
 from trio_util import periodic
 
-from gsc_trio.cli.display import Display, ProgressSnapshot
-from gsc_trio.errors import LoadQuotaExceededError, RateLimitExceededError
+from gsc_trio.cli.day_states import DayStates
+from gsc_trio.cli.display import Display
+from gsc_trio.cli.gauges import QuotaGauge, RowRate
+from gsc_trio.cli.snapshot import ProgressSnapshot
+from gsc_trio.errors import (
+    AccessTokenExpiredError,
+    ApiError,
+    LoadQuotaExceededError,
+    MalformedResponseError,
+    RateLimitExceededError,
+    TransportError,
+)
+from gsc_trio.model import Halt
 from gsc_trio.summary import RunMeter
 from gsc_trio.telemetry.events import (
+    BatchTaken,
     DayLeftOut,
     Event,
+    HaltRequested,
     JobsRetried,
     PageAnswered,
+    PageCommitted,
     QuotaApproaching,
     QuotaPaused,
     RunStarted,
     WorkerCrashed,
+    WorkerEnded,
+    WorkerStarted,
 )
 
 _TOLD_AS_PAUSES = (RateLimitExceededError, LoadQuotaExceededError)
+
+_REASONS: dict[type[ApiError], str] = {
+    RateLimitExceededError: "too fast",
+    LoadQuotaExceededError: "load quota",
+    AccessTokenExpiredError: "token expired",
+    TransportError: "connection",
+    MalformedResponseError: "bad answer",
+}
 
 
 @attrs.define(eq=False)
@@ -32,72 +58,138 @@ class Progress:
     """An instrument that keeps what there is to show. Made on the event loop."""
 
     meter: RunMeter = attrs.field(factory=RunMeter)
+    _days: DayStates = attrs.field(factory=DayStates)
+    _row_rate: RowRate = attrs.field(factory=RowRate)
+    _quota: QuotaGauge = attrs.field(init=False)
     _site: str = ""
     _days_planned: int = 0
     _pages_known: int = 0
     _pages_answered: int = 0
+    _queue_depth: int = 0
+    _in_flight: int = 0
+    _workers: set[str] = attrs.field(factory=set)
+    _crashes: int = 0
+    _retry_reasons: Counter[str] = attrs.field(factory=Counter)
     _paused_until: float = 0.0
     _pause_reason: str = ""
+    _halt: Halt | None = None
     _jobs_failed: int = 0
     _last_failure: str = ""
     _notes: list[str] = attrs.field(factory=list)
 
+    def __attrs_post_init__(self) -> None:
+        self._quota = QuotaGauge(self.meter)
+
     def handle(self, event: Event) -> None:
         """Take note of an event."""
         self.meter.handle(event)
+        self._days.handle(event)
+        self._row_rate.handle(event)
+        self._quota.handle(event)
+        self._count(event)
+        self._note(event)
+
+    def _count(self, event: Event) -> None:
         match event:
-            case RunStarted(site_url, _, _, days_planned):
+            case RunStarted(site_url, days_planned=days_planned):
                 self._site = site_url
-                self._days_planned = self._pages_known = days_planned
+                self._days_planned = self._pages_known = self._queue_depth = days_planned
+            case BatchTaken(queue_depth=queue_depth, in_flight=in_flight):
+                self._queue_depth, self._in_flight = queue_depth, in_flight
             case PageAnswered(page):
                 self._pages_answered += 1
                 self._pages_known += page.is_full
+            case PageCommitted(page):
+                self._in_flight -= 1
+                self._queue_depth += page.is_full
             case DayLeftOut():
                 self._pages_known -= 1
                 self._pages_answered -= 1
+                self._in_flight -= 1
+            case JobsRetried(jobs, error):
+                self._queue_depth += len(jobs)
+                self._in_flight -= len(jobs)
+                self._retry_reasons[_reason_of(error)] += len(jobs)
+            case WorkerStarted(worker):
+                self._workers.add(worker)
+            case WorkerEnded(worker):
+                self._workers.discard(worker)
+            case HaltRequested(halt):
+                self._halt = halt
+            case _:
+                pass
+
+    def _note(self, event: Event) -> None:
+        match event:
             case JobsRetried(jobs, error) if not isinstance(error, _TOLD_AS_PAUSES):
                 self._jobs_failed += len(jobs)
                 self._last_failure = str(error)
             case QuotaPaused(key, seconds, error):
                 self._paused_until = trio.current_time() + seconds
-                is_load = isinstance(error, LoadQuotaExceededError)
-                self._pause_reason = "load quota" if is_load else "too fast"
+                self._pause_reason = _reason_of(error)
                 self._notes.append(f"{key} pauses for {seconds:.3g} s: {error}")
             case QuotaApproaching(key, used, limit):
                 self._notes.append(
                     f"{key}: {used / limit:.0%} of the quota is used ({used:,} of {limit:,})"
                 )
             case WorkerCrashed(worker, error, crashes):
+                self._crashes = crashes
                 self._notes.append(f"{worker} crashed ({crashes} so far), and goes on: {error!r}")
             case _:
                 pass
 
-    def snapshot(self) -> ProgressSnapshot | None:
-        """What to show now, or None before the plan is made."""
+    def snapshot(self, *, is_last: bool = False) -> ProgressSnapshot | None:
+        """What to show now, or None before the plan is made.
+
+        Args:
+            is_last: whether the run is over.
+        """
         if not self._site:
             return None
         now = trio.current_time()
         elapsed = now - self.meter.started_at
         paused_seconds = max(0.0, self._paused_until - now)
-        seconds_left = None
-        if self._pages_answered:
-            # Answered, not committed: pages wait for their turn and are then written all at once.
-            pages_left = max(0, self._pages_known - self._pages_answered)
-            seconds_left = elapsed * pages_left / self._pages_answered + paused_seconds
+        quota_used, quota_limit = self._quota.read()
         return ProgressSnapshot(
             site=self._site,
+            start=self._days.start,
+            day_states=self._days.snapshot(),
             days=self.meter.days,
             days_planned=self._days_planned,
             pages=self.meter.pages,
             pages_waiting=max(0, self._pages_answered - self.meter.pages),
             rows=self.meter.rows,
+            rows_per_second=(
+                self.meter.rows / elapsed if is_last else self._row_rate.read(elapsed)
+            ),
             queries_per_minute=self.meter.queries_in_last_minute(),
+            quota_used=quota_used,
+            quota_limit=quota_limit,
+            queue_depth=max(0, self._queue_depth),
+            in_flight=max(0, self._in_flight),
+            workers=len(self._workers),
+            crashes=self._crashes,
             retries=self.meter.retries,
+            retry_reasons=tuple(self._retry_reasons.most_common()),
             elapsed_seconds=elapsed,
-            seconds_left=seconds_left,
+            seconds_left=self._seconds_left(elapsed, paused_seconds),
             paused_seconds=paused_seconds,
             pause_reason=self._pause_reason,
+            status=self._status(is_last),
+            halt_reason=self._halt.reason if self._halt is not None else "",
         )
+
+    def _status(self, is_last: bool) -> str:
+        if self._halt is None:
+            return "complete" if is_last else "fetching"
+        return self._halt.status if is_last else "stopping"
+
+    def _seconds_left(self, elapsed: float, paused_seconds: float) -> float | None:
+        if not self._pages_answered or self._halt is not None:
+            return None
+        # Answered, not committed: pages wait for their turn and are then written all at once.
+        pages_left = max(0, self._pages_known - self._pages_answered)
+        return elapsed * pages_left / self._pages_answered + paused_seconds
 
     def take_notes(self) -> list[str]:
         """What happened since the last time and is worth a line; failures are summed up."""
@@ -109,6 +201,15 @@ class Progress:
         return notes
 
 
+def _reason_of(error: BaseException) -> str:
+    """Why something failed, in a word or two."""
+    if isinstance(error, ApiError):
+        facts = _REASONS.get(type(error)) or error.reason or error.status
+        if facts:
+            return str(facts)
+    return type(error).__name__
+
+
 async def keep_showing(progress: Progress, display: Display) -> None:
     """Show how the run is doing, again and again until cancelled."""
     async for _ in periodic(display.interval_seconds):
@@ -117,6 +218,6 @@ async def keep_showing(progress: Progress, display: Display) -> None:
 
 async def show(progress: Progress, display: Display, *, is_last: bool = False) -> None:
     """Show how the run is doing now."""
-    snapshot = progress.snapshot()
+    snapshot = progress.snapshot(is_last=is_last)
     if snapshot is not None:
         await trio.to_thread.run_sync(display.show, snapshot, progress.take_notes(), is_last)

@@ -22,6 +22,8 @@ class RunStarted:
     end: dt.date
     days_planned: int
     """Days that are missing or not complete."""
+    days_stored: tuple[dt.date, ...] = ()
+    """Days of the range that were complete before."""
 
 
 @attrs.frozen
@@ -72,6 +74,8 @@ class RequestSent:
     queries: int
     """Queries it counts as against the quota: 1, or a batch's parts."""
     is_batch: bool
+    jobs: tuple[Job, ...] = ()
+    """What it asks for."""
 
 
 @attrs.frozen

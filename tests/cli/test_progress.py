@@ -6,8 +6,9 @@ import pytest
 import trio
 import trio.testing
 
-from gsc_trio.cli.display import LineDisplay, duration_text
+from gsc_trio.cli.display import LineDisplay
 from gsc_trio.cli.progress import Progress, keep_showing, show
+from gsc_trio.cli.snapshot import duration_text
 from gsc_trio.errors import BackendError, LoadQuotaExceededError, RateLimitExceededError
 from gsc_trio.model import Day, Job, Page, Row
 from gsc_trio.telemetry.events import (
