@@ -81,7 +81,7 @@ class LiveDisplay(Display):
     A terminal that is closed meanwhile is no reason for a run to end badly.
     """
 
-    interval_seconds = 0.5
+    interval_seconds = 0.4
 
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr, highlight=False)

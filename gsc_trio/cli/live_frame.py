@@ -18,7 +18,7 @@ from gsc_trio.cli.day_states import DayState
 from gsc_trio.cli.heat_map import MARGIN, calendar, strip
 from gsc_trio.cli.look import ACCENT, BAD, DIM, GOOD, STATE_STYLES, STRONG, WARN, Look
 from gsc_trio.cli.output import one_line
-from gsc_trio.cli.snapshot import ProgressSnapshot, duration_text
+from gsc_trio.cli.snapshot import FETCHING, ProgressSnapshot, duration_text
 
 MAX_WIDTH = 100
 """How wide a frame is at the most, but for a calendar that needs more."""
@@ -83,9 +83,8 @@ class _Drawing:
         """Everything; the days decide how wide the other lines are."""
         days = self.days()
         self.width = max(min(self.width, MAX_WIDTH), *(line.cell_len for line in days))
-        return [
-            *self.title(), *days, *self.legend(), *self.bars(), *self.counts(), *self.status()
-        ]  # fmt: skip
+        figures = [*self.bars(), *self.status(), *self.counts()]
+        return [*self.title(), *days, *self.legend(), *figures]
 
     def title(self) -> list[Text]:
         """The property and its days; how long it takes."""
@@ -161,7 +160,7 @@ class _Drawing:
         pairs = [
             ("pages", f"{snapshot.pages:,}{waiting}"),
             ("rows", f"{snapshot.rows:,}"),
-            ("rows/s", f"{snapshot.rows_per_second:,.0f}"),
+            ("rows/s", f"{self.rows_per_second():,.0f}"),
         ]
         if not self.is_last:
             pairs += [
@@ -177,10 +176,17 @@ class _Drawing:
             items.append(Text.assemble(("retried ", DIM), (self._retries_text(), WARN)))
         return self._flow(items)
 
+    def rows_per_second(self) -> float:
+        """Of the last seconds; when it is over, of all of its time."""
+        snapshot = self.snapshot
+        if self.is_last:
+            return snapshot.rows / max(snapshot.elapsed_seconds, 0.001)
+        return snapshot.rows_per_second
+
     def status(self) -> list[Text]:
         """What holds it up, or how it ended."""
         snapshot = self.snapshot
-        if snapshot.status != "fetching":
+        if snapshot.status != FETCHING:
             reason = one_line(snapshot.halt_reason)
             text = f"{snapshot.status}: {reason}" if reason else snapshot.status
             style = _STATUS_STYLES.get(snapshot.status, WARN)

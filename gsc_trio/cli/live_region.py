@@ -64,7 +64,7 @@ class LiveRegion:
     def _draw(self, lines: list[Text], above: Sequence[Text]) -> None:
         width = self._console.width
         old = self._lines if width == self._width and not above else []
-        if lines == old:
+        if lines == old and not above:
             return
         body = "".join(self._whole_line(line) for line in above)
         for number, line in enumerate(lines):

@@ -15,7 +15,7 @@ from trio_util import periodic
 from gsc_trio.cli.day_states import DayStates
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.gauges import QuotaGauge, RowRate
-from gsc_trio.cli.snapshot import ProgressSnapshot
+from gsc_trio.cli.snapshot import FETCHING, ProgressSnapshot
 from gsc_trio.errors import (
     AccessTokenExpiredError,
     ApiError,
@@ -24,7 +24,6 @@ from gsc_trio.errors import (
     RateLimitExceededError,
     TransportError,
 )
-from gsc_trio.model import Halt
 from gsc_trio.summary import RunMeter
 from gsc_trio.telemetry.events import (
     BatchTaken,
@@ -32,10 +31,12 @@ from gsc_trio.telemetry.events import (
     Event,
     HaltRequested,
     JobsRetried,
+    JobsReturned,
     PageAnswered,
     PageCommitted,
     QuotaApproaching,
     QuotaPaused,
+    RunFinished,
     RunStarted,
     WorkerCrashed,
     WorkerEnded,
@@ -72,7 +73,8 @@ class Progress:
     _retry_reasons: Counter[str] = attrs.field(factory=Counter)
     _paused_until: float = 0.0
     _pause_reason: str = ""
-    _halt: Halt | None = None
+    _status: str = FETCHING
+    _halt_reason: str = ""
     _jobs_failed: int = 0
     _last_failure: str = ""
     _notes: list[str] = attrs.field(factory=list)
@@ -87,6 +89,7 @@ class Progress:
         self._row_rate.handle(event)
         self._quota.handle(event)
         self._count(event)
+        self._follow(event)
         self._note(event)
 
     def _count(self, event: Event) -> None:
@@ -94,8 +97,8 @@ class Progress:
             case RunStarted(site_url, days_planned=days_planned):
                 self._site = site_url
                 self._days_planned = self._pages_known = self._queue_depth = days_planned
-            case BatchTaken(queue_depth=queue_depth, in_flight=in_flight):
-                self._queue_depth, self._in_flight = queue_depth, in_flight
+            case BatchTaken() | JobsReturned():
+                self._queue_depth, self._in_flight = event.queue_depth, event.in_flight
             case PageAnswered(page):
                 self._pages_answered += 1
                 self._pages_known += page.is_full
@@ -107,15 +110,20 @@ class Progress:
                 self._pages_answered -= 1
                 self._in_flight -= 1
             case JobsRetried(jobs, error):
-                self._queue_depth += len(jobs)
-                self._in_flight -= len(jobs)
                 self._retry_reasons[_reason_of(error)] += len(jobs)
+            case _:
+                pass
+
+    def _follow(self, event: Event) -> None:
+        match event:
             case WorkerStarted(worker):
                 self._workers.add(worker)
             case WorkerEnded(worker):
                 self._workers.discard(worker)
             case HaltRequested(halt):
-                self._halt = halt
+                self._status, self._halt_reason = "stopping", halt.reason
+            case RunFinished(status, reason):
+                self._status, self._halt_reason = status, reason
             case _:
                 pass
 
@@ -138,12 +146,8 @@ class Progress:
             case _:
                 pass
 
-    def snapshot(self, *, is_last: bool = False) -> ProgressSnapshot | None:
-        """What to show now, or None before the plan is made.
-
-        Args:
-            is_last: whether the run is over.
-        """
+    def snapshot(self) -> ProgressSnapshot | None:
+        """What to show now, or None before the plan is made."""
         if not self._site:
             return None
         now = trio.current_time()
@@ -159,9 +163,7 @@ class Progress:
             pages=self.meter.pages,
             pages_waiting=max(0, self._pages_answered - self.meter.pages),
             rows=self.meter.rows,
-            rows_per_second=(
-                self.meter.rows / elapsed if is_last else self._row_rate.read(elapsed)
-            ),
+            rows_per_second=self._row_rate.read(elapsed),
             queries_per_minute=self.meter.queries_in_last_minute(),
             quota_used=quota_used,
             quota_limit=quota_limit,
@@ -175,17 +177,12 @@ class Progress:
             seconds_left=self._seconds_left(elapsed, paused_seconds),
             paused_seconds=paused_seconds,
             pause_reason=self._pause_reason,
-            status=self._status(is_last),
-            halt_reason=self._halt.reason if self._halt is not None else "",
+            status=self._status,
+            halt_reason=self._halt_reason,
         )
 
-    def _status(self, is_last: bool) -> str:
-        if self._halt is None:
-            return "complete" if is_last else "fetching"
-        return self._halt.status if is_last else "stopping"
-
     def _seconds_left(self, elapsed: float, paused_seconds: float) -> float | None:
-        if not self._pages_answered or self._halt is not None:
+        if not self._pages_answered or self._status != FETCHING:
             return None
         # Answered, not committed: pages wait for their turn and are then written all at once.
         pages_left = max(0, self._pages_known - self._pages_answered)
@@ -218,6 +215,6 @@ async def keep_showing(progress: Progress, display: Display) -> None:
 
 async def show(progress: Progress, display: Display, *, is_last: bool = False) -> None:
     """Show how the run is doing now."""
-    snapshot = progress.snapshot(is_last=is_last)
+    snapshot = progress.snapshot()
     if snapshot is not None:
         await trio.to_thread.run_sync(display.show, snapshot, progress.take_notes(), is_last)

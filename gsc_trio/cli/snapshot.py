@@ -6,6 +6,8 @@ import datetime as dt
 
 import attrs
 
+FETCHING = "fetching"
+
 
 @attrs.frozen
 class ProgressSnapshot:
@@ -25,7 +27,7 @@ class ProgressSnapshot:
     """Pages that were fetched and wait for an earlier one."""
     rows: int
     rows_per_second: float
-    """Rows committed in the last few seconds, or, when it is over, in all of its time."""
+    """Rows committed in the last few seconds."""
     queries_per_minute: int
     """Queries sent in the last 60 seconds."""
     quota_used: int
