@@ -47,7 +47,7 @@ def test_a_calendar_has_a_row_for_each_weekday_and_a_column_for_each_week() -> N
         "Thu    ▓ █",
         "Fri    ▓ █",
         "Sat    ▓ █",
-        "Sun    ▓",
+        "Sun    ▓ █",
     ]
 
 

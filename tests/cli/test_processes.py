@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pyte
 import pytest
 
 from gsc_trio.testing import (
@@ -120,7 +121,7 @@ def test_a_reader_that_goes_away_is_no_error(serve: Serve, slow_fake: FakeSearch
     assert stderr == ""
 
 
-def test_a_terminal_sees_a_bar(serve: Serve, slow_fake: FakeSearchConsole) -> None:
+def test_a_terminal_sees_days_bars_and_counts(serve: Serve, slow_fake: FakeSearchConsole) -> None:
     arguments = ("backfill", SITE, "--db", "gsc.db", "--api-root", serve(slow_fake), "--days", 6)
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
@@ -140,9 +141,14 @@ def test_a_terminal_sees_a_bar(serve: Serve, slow_fake: FakeSearchConsole) -> No
                 break
         stdout = process.stdout.read() if process.stdout else b""
     assert process.returncode == 0
-    assert b"6 of 6 days" in seen
-    assert "━".encode() in seen
     assert b"\x1b" not in stdout
+    screen = pyte.Screen(80, 24)
+    pyte.ByteStream(screen).feed(seen)
+    shown = "\n".join(screen.display)
+    assert shown.startswith(SITE)
+    assert shown.count("■") == 6 + 1  # the days and the legend
+    for words in ("Mon ", "■ committed 6", "6 of 6 days 100%", "━━━", "pages 6", "complete"):
+        assert words in shown
 
 
 def test_the_demo_checks_itself(tmp_path: Path) -> None:

@@ -1,24 +1,42 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import sys
+import threading
+from collections.abc import Sequence
 
 import pytest
 import trio
 import trio.testing
 
-from gsc_trio.cli.display import LineDisplay
+from gsc_trio.cli.display import Display, LineDisplay, LiveDisplay, choose_display
 from gsc_trio.cli.progress import Progress, keep_showing, show
-from gsc_trio.cli.snapshot import duration_text
-from gsc_trio.errors import BackendError, LoadQuotaExceededError, RateLimitExceededError
-from gsc_trio.model import Day, Job, Page, Row
+from gsc_trio.cli.snapshot import ProgressSnapshot, duration_text
+from gsc_trio.errors import (
+    ApiError,
+    BackendError,
+    LoadQuotaExceededError,
+    MalformedResponseError,
+    RateLimitExceededError,
+    TransportError,
+)
+from gsc_trio.model import Day, Halt, Job, Page, Row
 from gsc_trio.telemetry.events import (
+    BatchTaken,
     DayCompleted,
+    HaltRequested,
     JobsRetried,
+    JobsReturned,
     PageAnswered,
     PageCommitted,
     QuotaPaused,
     RequestSent,
+    RunFinished,
     RunStarted,
+    WorkerCrashed,
+    WorkerEnded,
+    WorkerStarted,
 )
 
 DAY = dt.date(2025, 3, 1)
@@ -27,8 +45,15 @@ TOO_FAST = RateLimitExceededError("QPS quota exceeded.", status=403, reason="quo
 
 def started(days: int) -> Progress:
     progress = Progress()
-    progress.handle(RunStarted("sc-domain:example.com", DAY, DAY, days_planned=days))
+    start = DAY - dt.timedelta(days=days - 1)
+    progress.handle(RunStarted("sc-domain:example.com", start, DAY, days_planned=days))
     return progress
+
+
+def snapshot_of(progress: Progress) -> ProgressSnapshot:
+    snapshot = progress.snapshot()
+    assert snapshot is not None
+    return snapshot
 
 
 def commit(progress: Progress, *, rows: int, is_full: bool = False) -> None:
@@ -150,3 +175,122 @@ async def test_a_pause_for_the_load_quota_says_so(mock_clock: trio.testing.MockC
     snapshot = progress.snapshot()
     assert snapshot is not None
     assert snapshot.counts_text().endswith("paused for 0:14:00 more (load quota)")
+
+
+async def test_workers_queue_and_jobs_in_flight_are_as_the_last_events_had_them() -> None:
+    progress = started(days=9)
+    for worker in ("worker-1", "worker-2", "worker-3"):
+        progress.handle(WorkerStarted(worker))
+    progress.handle(WorkerEnded("worker-2"))
+    progress.handle(WorkerCrashed("worker-1", ValueError("oops"), 1))
+    progress.handle(BatchTaken("worker-1", 4, queue_depth=5, in_flight=4))
+    snapshot = snapshot_of(progress)
+    assert (snapshot.workers, snapshot.crashes) == (2, 1)
+    assert (snapshot.queue_depth, snapshot.in_flight) == (5, 4)
+    commit(progress, rows=2, is_full=True)
+    snapshot = snapshot_of(progress)
+    assert (snapshot.queue_depth, snapshot.in_flight) == (6, 3)
+    progress.handle(JobsReturned(2, queue_depth=8, in_flight=1))
+    snapshot = snapshot_of(progress)
+    assert (snapshot.queue_depth, snapshot.in_flight) == (8, 1)
+
+
+async def test_retries_are_counted_by_their_reason() -> None:
+    progress = started(days=9)
+    errors: list[ApiError] = [
+        TOO_FAST,
+        TransportError("reset"),
+        BackendError("busy", status=503, reason="backendError"),
+        BackendError("busy", status=502),
+        MalformedResponseError("cut off"),
+    ]
+    for count, error in enumerate(errors, start=1):
+        progress.handle(JobsRetried((Job(DAY),) * count, error, 1.0))
+    assert snapshot_of(progress).retry_reasons == (
+        *(("bad answer", 5), ("502", 4), ("backendError", 3), ("connection", 2)),
+        ("too fast", 1),
+    )
+
+
+async def test_a_halt_is_told_with_its_reason_and_has_no_estimate() -> None:
+    progress = started(days=9)
+    commit(progress, rows=2)
+    assert snapshot_of(progress).seconds_left is not None
+    progress.handle(HaltRequested(Halt("enough")))
+    snapshot = snapshot_of(progress)
+    assert (snapshot.status, snapshot.halt_reason) == ("stopping", "enough")
+    assert snapshot.seconds_left is None
+    progress.handle(RunFinished("halted", "enough", 1.0))
+    assert snapshot_of(progress).status == "halted"
+
+
+async def test_a_terminal_that_is_stopped_holds_up_nothing_but_the_display() -> None:
+    resumed = threading.Event()
+
+    class Stopped(Display):
+        interval_seconds = 0.001
+
+        def show(self, snapshot: ProgressSnapshot, notes: Sequence[str], is_last: bool) -> None:
+            resumed.wait(10)
+
+    progress = started(days=3)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(keep_showing, progress, Stopped())
+            for _ in range(20):
+                await trio.sleep(0.001)
+                commit(progress, rows=1)
+            assert not resumed.is_set()
+            resumed.set()
+            nursery.cancel_scope.cancel()
+
+
+class FakeTerminal(io.StringIO):
+    """What stderr is to a program that runs in a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+def begin_in_terminal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> FakeTerminal:
+    terminal = FakeTerminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    for name, value in {"COLUMNS": "80", "LINES": "24", **environment}.items():
+        monkeypatch.setenv(name, value)
+    return terminal
+
+
+@pytest.mark.parametrize(
+    ("term", "kind"),
+    [("xterm-256color", LiveDisplay), ("dumb", LineDisplay), ("unknown", LineDisplay)],
+)
+def test_a_picture_is_only_for_terminals_whose_cursor_can_move(
+    monkeypatch: pytest.MonkeyPatch, term: str, kind: type[Display]
+) -> None:
+    begin_in_terminal(monkeypatch, TERM=term)
+    assert type(choose_display(wants_progress=True)) is kind
+    assert type(choose_display(wants_progress=False)) is Display
+
+
+def test_output_that_is_no_terminal_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert type(choose_display(wants_progress=True)) is LineDisplay
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+async def test_colours_are_left_out_when_nobody_wants_them(
+    monkeypatch: pytest.MonkeyPatch, no_color: str
+) -> None:
+    terminal = begin_in_terminal(monkeypatch, TERM="xterm-256color", NO_COLOR=no_color)
+    progress = started(days=9)
+    commit(progress, rows=2)
+    with choose_display(wants_progress=True) as display:
+        await show(progress, display)
+        display.tell("a note")
+    shown = terminal.getvalue()
+    assert "a note" in shown
+    assert "1 of 9 days" in shown
+    assert ("\x1b[38;5;" in shown) == (not no_color)
+    assert ("█" in shown) == bool(no_color)  # which tells states apart without colours
