@@ -17,6 +17,7 @@ from rich.text import Text
 
 from gsc_trio.cli.live_frame import frame
 from gsc_trio.cli.live_region import LiveRegion
+from gsc_trio.cli.log_lines import LogLines
 from gsc_trio.cli.look import look_for
 from gsc_trio.cli.output import drop_the_rest, one_line, tell
 from gsc_trio.cli.snapshot import ProgressSnapshot
@@ -86,6 +87,11 @@ class LiveDisplay(Display):
     def __init__(self) -> None:
         self._console = Console(file=sys.stderr, highlight=False)
         self._region = LiveRegion(self._console)
+        self._log = LogLines()
+
+    def __enter__(self) -> Self:
+        self._log.__enter__()
+        return self
 
     def __exit__(
         self,
@@ -94,14 +100,18 @@ class LiveDisplay(Display):
         traceback: TracebackType | None,
     ) -> None:
         """Leave the picture where it is."""
+        self._log.__exit__(kind, error, traceback)
         self._region.leave()
+        for line in self._log.take():
+            tell(line)
 
     def show(self, snapshot: ProgressSnapshot, notes: Sequence[str], is_last: bool) -> None:
         """Draw the picture."""
         width, height = self._console.size
         lines = frame(snapshot, width, height, look_for(self._console), is_last=is_last)
+        above = [*map(Text, self._log.take()), *map(_note, notes)]
         with self._while_it_is_there():
-            self._region.draw(lines, [_note(note) for note in notes])
+            self._region.draw(lines, above)
 
     def tell(self, text: str) -> None:
         """Print a line above the picture."""

@@ -42,8 +42,12 @@ def say_json(value: Any) -> None:
 
 def one_line(text: str) -> str:
     """The text on one line, without control characters: a server may have sent it."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(printable.split())
+    return " ".join(printable(text).split())
+
+
+def printable(text: str) -> str:
+    """The text with a space for each control character."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def survive_any_locale() -> None:

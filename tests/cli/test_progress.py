@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import logging
 import sys
 import threading
 from collections.abc import Sequence
 
+import pyte
 import pytest
 import trio
 import trio.testing
@@ -294,3 +296,28 @@ async def test_colours_are_left_out_when_nobody_wants_them(
     assert "1 of 9 days" in shown
     assert ("\x1b[38;5;" in shown) == (not no_color)
     assert ("█" in shown) == bool(no_color)  # which tells states apart without colours
+
+
+async def test_what_is_logged_stays_above_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = begin_in_terminal(monkeypatch, TERM="xterm-256color")
+    logger = logging.getLogger("gsc_trio")
+    monkeypatch.setattr(logger, "propagate", False)  # pytest listens at the root
+    progress = started(days=9)
+    with choose_display(wants_progress=True) as display:
+        await show(progress, display)
+        begun = terminal.getvalue()
+        try:
+            raise ValueError("oops\x1b[2J")
+        except ValueError:
+            logger.exception("worker-1 crashed")
+        assert terminal.getvalue() == begun  # nothing is written on the event loop
+        await show(progress, display)
+        logger.warning("late")
+    screen = pyte.Screen(80, 40)
+    pyte.Stream(screen).feed(terminal.getvalue().replace("\n", "\r\n"))
+    lines = [line.rstrip() for line in screen.display]
+    assert lines[:2] == ["worker-1 crashed", "Traceback (most recent call last):"]
+    assert "    raise ValueError(" in "\n".join(lines)
+    picture = next(number for number, line in enumerate(lines) if line.startswith("sc-domain"))
+    assert lines[picture - 1] == "ValueError: oops [2J"
+    assert lines.index("late") > picture
