@@ -188,7 +188,9 @@ class _Drawing:
         snapshot = self.snapshot
         if snapshot.status != FETCHING:
             reason = one_line(snapshot.halt_reason)
-            text = f"{snapshot.status}: {reason}" if reason else snapshot.status
+            text = snapshot.status
+            if reason:
+                text = reason if reason.startswith(text) else f"{text}: {reason}"
             style = _STATUS_STYLES.get(snapshot.status, WARN)
         elif snapshot.paused_seconds:
             text, style = snapshot.pause_text(), WARN

@@ -2,7 +2,8 @@
 
 Nothing flickers: only lines that changed are written, over what was there before instead of after
 erasing it, and all in one write, which terminals that can (mode 2026) show at once. The cursor is
-hidden just while that is written, so that a process that is killed leaves nothing behind.
+hidden just while that is written, so that a process that is killed leaves nothing behind. What a
+person types meanwhile, as the ^C of Ctrl-C, is written over.
 
 When a terminal becomes narrower it breaks lines anew, and what was drawn takes more of them. That
 is reckoned with, since most terminals do so.
@@ -70,16 +71,14 @@ class LiveRegion:
         for number, line in enumerate(lines):
             is_there = number < len(old) and old[number] == line
             body += _NEXT_LINE if is_there else self._whole_line(line)
-        if len(lines) < len(old) or not old:
-            body += _ERASE_BELOW
         file = self._console.file
-        file.write(_BEGIN + self._to_first_line(width) + body + _END)
+        file.write(_BEGIN + self._to_first_line(width) + body + _ERASE_BELOW + _END)
         file.flush()
         self._lines, self._width = lines, width
 
     def _to_first_line(self, width: int) -> str:
         rows = sum(max(1, -(-line.cell_len // width)) for line in self._lines)
-        return f"\x1b[{rows}A" if rows else ""
+        return f"\r\x1b[{rows}A" if rows else "\r"
 
     def _whole_line(self, line: Text) -> str:
         with self._console.capture() as captured:

@@ -102,8 +102,16 @@ def test_nothing_is_erased_before_it_is_written_anew() -> None:
     terminal.region.draw(texts("FIRST", "SECOND"), above=texts("a note"))
     [written] = terminal.written
     assert written.index("SECOND") < written.index("\x1b[J")
-    assert written.startswith("\x1b[?2026h\x1b[?25l\x1b[2A")
+    assert written.startswith("\x1b[?2026h\x1b[?25l\r\x1b[2A")
     assert written.endswith("\x1b[?25h\x1b[?2026l")
+
+
+def test_what_is_typed_meanwhile_is_written_over() -> None:
+    terminal = Terminal()
+    terminal.region.draw(texts("first", "second"))
+    terminal.screen.draw("^C")
+    terminal.region.draw(texts("first", "second", ""))
+    assert terminal.lines() == ["first", "second"]
 
 
 def test_what_comes_after_it_is_left_goes_below() -> None:
@@ -120,7 +128,7 @@ def test_after_narrowing_the_lines_that_the_terminal_broke_are_reckoned_with() -
     terminal.console.width = 20
     terminal.written.clear()
     terminal.region.draw(texts("narrow"))
-    assert terminal.written[0].startswith("\x1b[?2026h\x1b[?25l\x1b[5A")
+    assert terminal.written[0].startswith("\x1b[?2026h\x1b[?25l\r\x1b[5A")
 
 
 def test_after_widening_everything_is_drawn_anew() -> None:
