@@ -20,34 +20,10 @@ Neither the start of a connection nor a commit is in it, so the ideal can be nea
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import accumulate
-
-import attrs
 
 from benchmarks.latency_model import LatencyModel
-
-QUOTA_SECONDS = 60.0
-
-
-@attrs.frozen
-class Ideal:
-    """The three bounds of a cell, in seconds."""
-
-    latency: float
-    quota: float
-    processor: float
-
-    @property
-    def seconds(self) -> float:
-        """The shortest possible time."""
-        return max(self.latency, self.quota, self.processor)
-
-    @property
-    def bound_by(self) -> str:
-        """What makes it no shorter: ``latency``, ``quota`` or ``processor``."""
-        return max(attrs.asdict(self).items(), key=lambda bound: bound[1])[0]
+from gsc_trio.rollout.ideal import makespan_bound
 
 
 def latency_bound(
@@ -66,25 +42,3 @@ def latency_bound(
     # In parallel, the batches that take least are those of calls that are about as long.
     requests = calls[::batch_size] if model.parallel_parts else calls
     return max(longest_day, makespan_bound(requests, workers))
-
-
-def makespan_bound(durations: Sequence[float], workers: int) -> float:
-    """How long it takes at least until workers have done things that cannot be divided.
-
-    Args:
-        durations: of each thing, the longest first.
-        workers: how many there are.
-    """
-    totals = [0.0, *accumulate(durations)]
-    bound = totals[-1] / workers
-    for share in range(1, math.ceil(len(durations) / workers)):
-        # Of the longest share × workers + 1, someone has share + 1; those are no shorter than
-        # the shortest among them.
-        last = share * workers + 1
-        bound = max(bound, totals[last] - totals[last - share - 1])
-    return max(bound, durations[0] if durations else 0.0)
-
-
-def quota_bound(calls: int, queries_per_minute: int) -> float:
-    """How long the quota makes so many calls last at least, in seconds."""
-    return max(0, calls - 1) // queries_per_minute * QUOTA_SECONDS

@@ -17,10 +17,10 @@ import attrs
 import msgspec
 import pyperf
 
-from benchmarks.ideal import Ideal
 from benchmarks.machine import Machine
 from benchmarks.matrix import Cell
 from gsc_trio.errors import UsageError
+from gsc_trio.rollout.ideal import Ideal
 
 BACKFILL_150 = "backfill_150"
 PARALLEL_PARTS = "_parallel_parts"

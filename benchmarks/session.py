@@ -7,7 +7,7 @@ from statistics import median
 import attrs
 import click
 
-from benchmarks.ideal import Ideal, latency_bound, quota_bound
+from benchmarks.ideal import latency_bound
 from benchmarks.latency_model import LatencyModel
 from benchmarks.machine import usable_cores
 from benchmarks.matrix import (
@@ -24,6 +24,7 @@ from benchmarks.results import CellResult
 from benchmarks.workload import Workload
 from gsc_trio.cli.fake_process import open_fake_process
 from gsc_trio.cli.fake_server import FakeServerOptions
+from gsc_trio.rollout.ideal import Ideal, quota_bound
 
 UNLIMITED = 1_000_000
 """The fake's quota: runs follow each other more quickly than a minute; the client has its own."""

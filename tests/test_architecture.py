@@ -25,6 +25,7 @@ LAYERS = [
     ["fetcher"],
     ["worker", "sequential"],
     ["backfill"],
+    ["rollout/"],
     ["__init__"],
     ["testing/"],
     ["cli/"],

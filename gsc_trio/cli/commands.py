@@ -18,6 +18,7 @@ MODULES: Mapping[str, str] = {
     "demo": "gsc_trio.cli.demo",
     "backfill": "gsc_trio.cli.backfill",
     "status": "gsc_trio.cli.status",
+    "rollout": "gsc_trio.cli.rollout",
     "fake-server": "gsc_trio.cli.fake_server",
 }
 """Where each command is, as ``command``; in the order in which a newcomer meets them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -30,7 +30,17 @@ def settings_with_flags() -> list[str]:
 
 def settings_options(function: Function) -> Function:
     """Give a command a flag for each of those settings; what is not given is None."""
-    for name in reversed(settings_with_flags()):
+    return settings_options_without()(function)
+
+
+def settings_options_without(*names: str) -> Callable[[Function], Function]:
+    """The same, but for the settings that the command sets itself."""
+    chosen = [name for name in settings_with_flags() if name not in names]
+    return lambda function: _with_flags(function, chosen)
+
+
+def _with_flags(function: Function, names: Sequence[str]) -> Function:
+    for name in reversed(names):
         field = attrs.fields_dict(Settings)[name]
         is_secret = field.metadata["is_secret"]
         function = click.option(

@@ -79,7 +79,7 @@ async def _run(
     halt_switch: HaltSwitch,
     instruments: Sequence[Instrument],
 ) -> RunSummary:
-    async with _shown_progress(display) as progress, AsyncExitStack() as stack:
+    async with shown_progress(display) as progress, AsyncExitStack() as stack:
         watching = [progress, *instruments]
         client = await stack.enter_async_context(
             open_search_console(request.settings, instruments=watching)
@@ -118,7 +118,8 @@ async def _opened_store(
 
 
 @asynccontextmanager
-async def _shown_progress(display: Display) -> AsyncIterator[Progress]:
+async def shown_progress(display: Display) -> AsyncIterator[Progress]:
+    """An instrument, and a task that shows what it has counted until the body ends."""
     progress = Progress()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_showing, progress, display)

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.charts import draw, main
-from benchmarks.ideal import Ideal
 from benchmarks.matrix import Cell
 from benchmarks.results import CellResult, as_suite
 from gsc_trio.errors import UsageError
+from gsc_trio.rollout.ideal import Ideal
 
 STAGES = '{"stages": {"network": 3.1, "gunzip": 9.2, "insert": 38.9}, "rows_per_second": 1}'
 MEMORY = '{"run": "full, 10 workers", "seconds": [0, 0.1], "megabytes": [60, 90.5]}'

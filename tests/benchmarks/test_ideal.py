@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.ideal import Ideal, latency_bound, makespan_bound, quota_bound
+from benchmarks.ideal import latency_bound
 from benchmarks.latency_model import LatencyModel
+from gsc_trio.rollout.ideal import Ideal, makespan_bound, quota_bound
 
 SECOND_A_CALL = LatencyModel(seconds_per_call=1, seconds_per_row=0)
 IN_PARALLEL = LatencyModel(seconds_per_call=1, seconds_per_row=0, parallel_parts=True)

@@ -9,10 +9,10 @@ import attrs
 import pyperf
 import pytest
 
-from benchmarks.ideal import Ideal
 from benchmarks.matrix import FAST, RIGOROUS, Cell, selected
 from benchmarks.report import HEAD, judge, table_line
 from benchmarks.results import CellResult, as_suite, load_results
+from gsc_trio.rollout.ideal import Ideal
 
 
 def result(workers: int, seconds: float, ideal_seconds: float) -> CellResult:

@@ -1,0 +1,168 @@
+"""Whether two databases hold the same of a query, day by day.
+
+Of each day all rows and ledger entries count, in the order of their keys, and everything in them
+but clock times: what `gsc_trio.store.dump` writes of it. So days that are all equal are equal
+dumps, also where one of the databases holds more days, or other properties. Memory does not grow
+with the property.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+import msgspec
+
+from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.store.connection import open_connection
+from gsc_trio.store.ledger import stored_days
+from gsc_trio.store.schema import column_of, dimensions_as_text, table_of
+
+_ROWS_AT_ONCE = 10_000
+
+
+@attrs.frozen
+class DayContent:
+    """What a database holds of a day."""
+
+    rows: int
+    digest: str
+    """Of its rows and its ledger entries, in the order of their keys."""
+
+
+@attrs.frozen
+class DayDifference:
+    """A day that is not the same in both."""
+
+    data_date: dt.date
+    rows: int
+    expected_rows: int
+    is_order_only: bool
+    """Whether it is the same rows in another order, as Google may give rows with equal clicks."""
+
+
+@attrs.frozen
+class Comparison:
+    """What came out."""
+
+    days: int
+    """Days that were compared."""
+    rows: int
+    """Rows of the database in question."""
+    differences: tuple[DayDifference, ...]
+
+    @property
+    def days_with_other_counts(self) -> int:
+        """Days that have more or fewer rows."""
+        return sum(each.rows != each.expected_rows for each in self.differences)
+
+
+def compare(
+    path: Path, expected: Path, query: SearchAnalyticsQuery, days: Iterable[dt.date]
+) -> Comparison:
+    """Compare some days of a database with those of another.
+
+    Args:
+        path: the database in question.
+        expected: what it is to be equal to.
+        query: whose data is compared.
+        days: which days.
+
+    Raises:
+        UsageError: one of them is no database of this package.
+        StorageError: one of them cannot be read.
+    """
+    days = list(days)
+    ours, theirs = day_contents(path, query, days), day_contents(expected, query, days)
+    differences = tuple(
+        DayDifference(
+            data_date=day,
+            rows=ours[day].rows,
+            expected_rows=theirs[day].rows,
+            is_order_only=_sorted_rows(path, query, day) == _sorted_rows(expected, query, day),
+        )
+        for day in days
+        if ours[day] != theirs[day]
+    )
+    return Comparison(len(days), sum(content.rows for content in ours.values()), differences)
+
+
+def day_contents(
+    path: Path, query: SearchAnalyticsQuery, days: Iterable[dt.date]
+) -> Mapping[dt.date, DayContent]:
+    """Read some days of a database; a day that is not there has no rows."""
+    with closing(open_connection(path, create=False, read_only=True)) as connection:
+        connection.execute("BEGIN")  # one state of the database
+        dataset_id = _dataset_id(connection, query)
+        return {day: _content(connection, dataset_id, query.dimensions, day) for day in days}
+
+
+def days_stored(path: Path, query: SearchAnalyticsQuery, days: Iterable[dt.date]) -> int:
+    """How many of some days a database has anything of.
+
+    Raises:
+        UsageError: there is none, or it is not of this package and version.
+    """
+    with closing(open_connection(path, create=False, read_only=True)) as connection:
+        dataset_id = _dataset_id(connection, query)
+        if dataset_id is None:
+            return 0
+        return len(set(stored_days(connection, dataset_id, data_state="all")).intersection(days))
+
+
+def _dataset_id(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int | None:
+    found = connection.execute(
+        "SELECT id FROM dataset WHERE site_url = ? AND search_type = ? AND dimensions = ?",
+        (query.site_url, query.search_type, dimensions_as_text(query.dimensions)),
+    ).fetchone()
+    return found[0] if found else None
+
+
+def _content(
+    connection: sqlite3.Connection,
+    dataset_id: int | None,
+    dimensions: tuple[str, ...],
+    day: dt.date,
+) -> DayContent:
+    digest, count = hashlib.sha256(), 0
+    if dataset_id is not None:
+        ledger = connection.execute(
+            "SELECT start_row, row_limit, row_count, data_state FROM page_ledger "
+            "WHERE dataset_id = ? AND data_date = ? ORDER BY start_row",
+            (dataset_id, day.isoformat()),
+        ).fetchall()
+        digest.update(msgspec.msgpack.encode(ledger))
+        for rows in _rows(connection, dataset_id, dimensions, day):
+            digest.update(msgspec.msgpack.encode(rows))
+            count += len(rows)
+    return DayContent(count, digest.hexdigest())
+
+
+def _sorted_rows(path: Path, query: SearchAnalyticsQuery, day: dt.date) -> list[tuple[object, ...]]:
+    """A day's rows without their numbers, in an order of their own."""
+    with closing(open_connection(path, create=False, read_only=True)) as connection:
+        dataset_id = _dataset_id(connection, query)
+        if dataset_id is None:
+            return []
+        portions = _rows(connection, dataset_id, query.dimensions, day)
+        return sorted((row[1:] for rows in portions for row in rows), key=repr)
+
+
+def _rows(
+    connection: sqlite3.Connection, dataset_id: int, dimensions: tuple[str, ...], day: dt.date
+) -> Iterator[list[tuple[object, ...]]]:
+    columns = ", ".join(
+        ("row_number", *map(column_of, dimensions), "clicks", "impressions", "sum_position")
+    )
+    cursor = connection.execute(
+        f"SELECT {columns} FROM {table_of(dimensions)} "  # noqa: S608
+        "WHERE dataset_id = ? AND data_date = ? ORDER BY row_number",
+        (dataset_id, day.isoformat()),
+    )
+    while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+        yield rows
