@@ -33,7 +33,8 @@ from gsc_trio.rollout.plan import Rehearsal, RolloutRequest, check_paths
 from gsc_trio.rollout.preflight import MOST_PAGES_PER_DAY
 from gsc_trio.rollout.record import record, status
 from gsc_trio.rollout.run import run_rollout
-from gsc_trio.rollout.template import report, verdict
+from gsc_trio.rollout.template import advice, report, verdict
+from gsc_trio.rollout.wording import run_lines
 from gsc_trio.telemetry.instrument import Instrument
 
 DAYS = 150
@@ -189,8 +190,10 @@ def command(
     try:
         trio.run(_run, findings, screen)
     except Exception as error:
-        findings.failure = reason_of(first_cause(error))
-        _report(findings, wants_json=wants_json)
+        cause = first_cause(error)
+        if not isinstance(cause, UsageError):
+            findings.failure = reason_of(cause)
+            _report(findings, wants_json=wants_json)
         raise
     _report(findings, wants_json=wants_json)
     return EXIT_CODES[status(findings)]
@@ -258,13 +261,14 @@ async def _served(request: RolloutRequest, screen: _Screen) -> AsyncIterator[Rol
 def _report(findings: Findings, *, wants_json: bool) -> None:
     """Write the report's files if the folder is this rollout's, and tell the outcome."""
     folder = findings.request.folder
-    lines = [verdict(findings)]
+    lines = [verdict(findings), *(f"  {line}" for line in run_lines(findings))]
     if findings.has_begun:
         markdown = report(findings)
         title = f"Rollout of {findings.request.query.site_url}"
         (folder / "report.md").write_text(markdown, encoding="utf-8")
         (folder / "report.html").write_text(page(markdown, title), encoding="utf-8")
         lines.append(f"  report: {folder / 'report.html'} and report.md beside it")
+    lines += ["", "What to do now:", *(f"  {line}" for line in advice(findings))]
     if wants_json:
         say_json(record(findings))
     else:

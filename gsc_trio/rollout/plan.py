@@ -150,14 +150,30 @@ class RolloutRequest:
 def check_paths(request: RolloutRequest, *, fresh: bool) -> None:
     """Refuse to mix this rollout with an earlier one; nothing is changed.
 
+    Args:
+        request: what the rollout is to do.
+        fresh: whether an earlier one's folder may be removed.
+
     Raises:
-        UsageError: the database cannot be written, or an earlier rollout's folder is there.
+        UsageError: the database cannot be written, the folder of an earlier rollout is there, or
+            something that no rollout has put into it.
     """
     check_database(request.database, create=True, read_only=False)
-    if request.folder.exists() and not fresh:
+    folder = request.folder
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: give another --db")
+    if not fresh:
         raise UsageError(
-            f"{request.folder} is there from an earlier rollout: --fresh removes it and begins "
-            "anew, which spends its queries again; or give another --db"
+            f"{folder} is there from an earlier rollout: --fresh removes it and begins anew, which "
+            "spends its queries again; or give another --db"
+        )
+    strangers = sorted(path.name for path in folder.iterdir() if not _is_ours(path.name))
+    if strangers:
+        raise UsageError(
+            f"{folder} holds {strangers[0]}, which no rollout has put there: nothing was removed; "
+            "give another --db"
         )
 
 
@@ -165,23 +181,16 @@ def make_folder(request: RolloutRequest) -> None:
     """Make the rollout's folder, in the place of an earlier rollout's.
 
     Raises:
-        UsageError: it cannot be made, or holds what no rollout has put there.
+        UsageError: it cannot be made.
     """
-    folder = request.folder
     try:
-        if folder.exists():
-            strangers = [path.name for path in folder.iterdir() if not _is_ours(path.name)]
-            if strangers:
-                raise UsageError(
-                    f"{folder} holds {strangers[0]}, which no rollout has put there: nothing was "
-                    "removed; give another --db"
-                )
-            shutil.rmtree(folder)
-        folder.mkdir()
+        if request.folder.exists():
+            shutil.rmtree(request.folder)
+        request.folder.mkdir()
     except OSError as error:
-        raise UsageError(f"{folder} cannot be made anew: {error.strerror}") from None
+        raise UsageError(f"{request.folder} cannot be made anew: {error.strerror}") from None
 
 
 def _is_ours(name: str) -> bool:
-    databases = [f"{stage.name}.db" for stage in STAGES]
-    return name.startswith("report.") or any(name.startswith(each) for each in databases)
+    """Whether it is a stage's database, with its log and lock, or a report."""
+    return name.startswith(("report.", *(f"{stage.name}.db" for stage in STAGES)))

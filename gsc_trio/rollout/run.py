@@ -28,6 +28,7 @@ from gsc_trio.rollout.measurement import StageMeter
 from gsc_trio.rollout.plan import BASELINE, DRILL, STAGES, RolloutRequest, Stage, make_folder
 from gsc_trio.rollout.preflight import Preflight, check_everything
 from gsc_trio.rollout.wording import check_line, verdict_line
+from gsc_trio.store.lock import lock_database
 from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.events import Event
@@ -58,12 +59,14 @@ async def run_rollout(
 
     Raises:
         UsageError: the folder cannot be made.
+        DatabaseInUseError: another rollout with the same paths is under way.
         StorageError: a database cannot be opened, read or closed.
     """
     relay = _Relay()
-    async with open_search_console(
-        request.settings, instruments=[relay], transport=transport
-    ) as client:
+    async with (
+        _locked(request),
+        open_search_console(request.settings, instruments=[relay], transport=transport) as client,
+    ):
         rollout = _Rollout(request, findings, client, relay, interruption, watch, tell)
         if not await rollout.is_ready(transport):
             return
@@ -73,6 +76,16 @@ async def run_rollout(
             await rollout.run(stage)
             if findings.interruption or failed_names(findings):
                 return
+
+
+@asynccontextmanager
+async def _locked(request: RolloutRequest) -> AsyncIterator[None]:
+    """Keep other rollouts out of the folder, which one of them might remove."""
+    lock = await trio.to_thread.run_sync(lock_database, request.folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class _Relay:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 
 from gsc_trio.rollout.findings import Findings
 from gsc_trio.rollout.gates import GATES, Gate, Verdict, failed_names, judge_all
-from gsc_trio.rollout.plan import DRILL, STAGES
+from gsc_trio.rollout.plan import DRILL, STAGES, THREE
 from gsc_trio.rollout.wording import BLANK, figure_text, verdict_text
 
 _MOST_DAYS_NAMED = 20
@@ -30,7 +30,7 @@ def report(findings: Findings) -> str:
         f"# Rollout of {_code(findings.request.query.site_url)}",
         _verdict(findings),
         "## What to do now",
-        _advice(findings),
+        "\n".join(f"- {line}" for line in advice(findings, quoted=_text)),
         "## What was done",
         _facts(findings),
         "## Preflight",
@@ -139,33 +139,52 @@ def _differences(findings: Findings) -> str:
     return _table(("stage", "day", "rows", "rows of the baseline", "what differs"), rows)
 
 
-def _advice(findings: Findings) -> str:
+def advice(findings: Findings, *, quoted: Callable[[str], str] = str) -> Sequence[str]:
+    """What to do now, and what is where, a sentence or two each.
+
+    Args:
+        findings: what is known.
+        quoted: makes a text of others harmless where the lines go.
+    """
     request = findings.request
     failed = [each.gate for each in judge_all(findings) if each.has_passed is False]
     lines = [f"{_code(gate.name)}: {gate.advice}." for gate in failed]
     lines += [
-        f"{_code(f'preflight/{check.name}')}: {_text(check.text)}."
+        f"{_code(f'preflight/{check.name}')}: {quoted(check.text)}."
         for check in findings.checks
         if not check.is_good
     ]
     if findings.failure:
-        lines.append(f"`rollout/error`: {_text(findings.failure)}.")
+        lines.append(f"`rollout/error`: {quoted(findings.failure)}.")
     if lines:
         lines.append("Stay where you are: `max_concurrency` as it was before, or 1.")
-    elif findings.interruption:
-        lines = ["Nothing was proved yet: begin a new rollout, with `--fresh`."]
-    else:
+    elif not findings.interruption:
         lines = [
             "Set `max_concurrency = 5`, for example in the settings file. The rollback is "
             "`max_concurrency = 1`: the loop that the baseline was made with.",
             f"{_code(str(request.folder))} can be deleted.",
         ]
+    if findings.interruption or failed:
+        lines.append(_how_to_repeat(findings))
     for stage in STAGES:
         run = findings.measurements.get(stage.name)
         if run is not None:
             path = _code(str(request.database_of(stage)))
             lines.append(f"{path} is valid and holds {run.days:,} of {run.days_planned:,} days.")
-    return "\n".join(f"- {line}" for line in lines)
+    return lines
+
+
+def _how_to_repeat(findings: Findings) -> str:
+    if not findings.has_begun:
+        return "Nothing was begun: run the same command again."
+    three = findings.measurements.get(THREE.name)
+    if three is None or not three.pages:
+        return "To repeat the rollout, run the same command with `--fresh`."
+    path = _code(str(findings.request.database))
+    return (
+        f"To repeat the rollout, give another `--db`: {path} holds days now. `gsc-trio backfill` "
+        "goes on with it."
+    )
 
 
 def _metric(gate: Gate, verdict: Verdict | None) -> tuple[str, ...]:

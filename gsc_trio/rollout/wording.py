@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gsc_trio.rollout.findings import Check
+from gsc_trio.rollout.findings import Check, Findings
 from gsc_trio.rollout.gates import Gate, Verdict
+from gsc_trio.rollout.plan import FIVE, STAGES, THREE
 
 BLANK = "____"
 """What the empty template has where the filled-in one has a figure."""
@@ -25,6 +26,27 @@ def verdict_line(verdict: Verdict) -> str:
     limit = gate.limit_text if verdict.limit is None else figure_text(gate, verdict.limit)
     line += f": {figure_text(gate, verdict.figure)} {gate.promise}"
     return line if limit == "0" else f"{line} ({_relation(gate)} {limit})"
+
+
+def run_lines(findings: Findings) -> list[str]:
+    """What each stage brought, and how fast, a line each."""
+    lines = []
+    for stage in STAGES:
+        run = findings.measurements.get(stage.name)
+        if run is None:
+            continue
+        line = f"{stage.name}: {run.days:,} days, {run.rows:,} rows in {run.seconds:,.1f} s"
+        if run.status == "complete" and stage in {THREE, FIVE}:
+            speed_up, possible = findings.speed_up(stage), findings.possible_speed_up(stage)
+            line += f", {speed_up:.2f} × as fast as the sequential loop ({possible:.2f} × possible)"
+        lines.append(line)
+    drill = findings.drill
+    if drill and drill.halt_seconds is not None and drill.rollback_seconds is not None:
+        lines.append(
+            f"halted within {drill.halt_seconds:.2f} s, down to one worker within "
+            f"{drill.rollback_seconds:.2f} s"
+        )
+    return lines
 
 
 def _relation(gate: Gate) -> str:

@@ -9,7 +9,7 @@ from click.testing import Result
 from gsc_trio.cli import main
 from gsc_trio.cli.commands import MODULES
 
-COMMANDS = ["demo", "backfill", "status", "fake-server"]
+COMMANDS = ["demo", "backfill", "status", "rollout", "fake-server"]
 
 RunCli = Callable[..., Result]
 
@@ -20,7 +20,7 @@ def parameters_of(name: str) -> list[click.Parameter]:
     return command.params
 
 
-def test_there_are_the_four_commands(run_cli: RunCli) -> None:
+def test_there_are_these_commands(run_cli: RunCli) -> None:
     assert list(MODULES) == COMMANDS
     overview = run_cli("--help").stdout
     assert all(f"  {name} " in overview for name in COMMANDS)
