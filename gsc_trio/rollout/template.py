@@ -213,8 +213,8 @@ def _bold_if_failed(word: str) -> str:
 
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [titles, ["---"] * len(titles), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    head, *lines = (f"| {' | '.join(cells)} |" for cells in (titles, *rows))
+    return "\n".join([head, f"|{'---|' * len(titles)}", *lines])
 
 
 def _code(text: str) -> str:
