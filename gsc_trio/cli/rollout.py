@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -283,11 +283,11 @@ class _Screen:
         self._display = Display()
 
     @asynccontextmanager
-    async def watch(self) -> AsyncIterator[Instrument]:
+    async def watch(self) -> AsyncIterator[Sequence[Instrument]]:
         """Show a run for as long as the body runs."""
         with choose_display(wants_progress=self._wants_progress) as self._display:
             async with shown_progress(self._display) as progress:
-                yield progress
+                yield [progress]
         self._display = Display()
 
     def tell(self, text: str) -> None:

@@ -11,8 +11,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import cached_property
 from pathlib import Path
 
 import attrs
@@ -62,34 +63,57 @@ class Comparison:
         return sum(each.rows != each.expected_rows for each in self.differences)
 
 
-def compare(
-    path: Path, expected: Path, query: SearchAnalyticsQuery, days: Iterable[dt.date]
-) -> Comparison:
-    """Compare some days of a database with those of another.
+@attrs.frozen
+class Reference:
+    """Some days of a database that others are to be equal to; they are read once.
 
     Args:
-        path: the database in question.
-        expected: what it is to be equal to.
+        path: the database.
         query: whose data is compared.
         days: which days.
-
-    Raises:
-        UsageError: one of them is no database of this package.
-        StorageError: one of them cannot be read.
     """
-    days = list(days)
-    ours, theirs = day_contents(path, query, days), day_contents(expected, query, days)
-    differences = tuple(
-        DayDifference(
-            data_date=day,
-            rows=ours[day].rows,
-            expected_rows=theirs[day].rows,
-            is_order_only=_sorted_rows(path, query, day) == _sorted_rows(expected, query, day),
+
+    path: Path
+    query: SearchAnalyticsQuery
+    days: Sequence[dt.date]
+
+    @cached_property
+    def contents(self) -> Mapping[dt.date, DayContent]:
+        """What it holds."""
+        return day_contents(self.path, self.query, self.days)
+
+    def compare(self, path: Path) -> Comparison:
+        """Compare another database with it.
+
+        Args:
+            path: the database in question.
+
+        Raises:
+            UsageError: one of them is no database of this package.
+            StorageError: one of them cannot be read.
+        """
+        expected, found = self.contents, day_contents(path, self.query, self.days)
+        differences = tuple(
+            DayDifference(
+                data_date=day,
+                rows=found[day].rows,
+                expected_rows=expected[day].rows,
+                is_order_only=self._sorted_rows(path, day) == self._sorted_rows(self.path, day),
+            )
+            for day in self.days
+            if found[day] != expected[day]
         )
-        for day in days
-        if ours[day] != theirs[day]
-    )
-    return Comparison(len(days), sum(content.rows for content in ours.values()), differences)
+        rows = sum(content.rows for content in found.values())
+        return Comparison(len(self.days), rows, differences)
+
+    def _sorted_rows(self, path: Path, day: dt.date) -> list[tuple[object, ...]]:
+        """A day's rows without their numbers, in an order of their own."""
+        with closing(open_connection(path, create=False, read_only=True)) as connection:
+            dataset_id = _dataset_id(connection, self.query)
+            if dataset_id is None:
+                return []
+            portions = _rows(connection, dataset_id, self.query.dimensions, day)
+            return sorted((row[1:] for rows in portions for row in rows), key=repr)
 
 
 def day_contents(
@@ -141,16 +165,6 @@ def _content(
             digest.update(msgspec.msgpack.encode(rows))
             count += len(rows)
     return DayContent(count, digest.hexdigest())
-
-
-def _sorted_rows(path: Path, query: SearchAnalyticsQuery, day: dt.date) -> list[tuple[object, ...]]:
-    """A day's rows without their numbers, in an order of their own."""
-    with closing(open_connection(path, create=False, read_only=True)) as connection:
-        dataset_id = _dataset_id(connection, query)
-        if dataset_id is None:
-            return []
-        portions = _rows(connection, dataset_id, query.dimensions, day)
-        return sorted((row[1:] for rows in portions for row in rows), key=repr)
 
 
 def _rows(

@@ -141,9 +141,7 @@ class RolloutRequest:
         """
         days = sum(len(self.days_of(stage)) for stage in STAGES)
         drill = self.settings_of(DRILL)
-        asked_again_after_the_halt = min(
-            self.baseline_days, drill.batch_size * drill.max_concurrency
-        )
+        asked_again_after_the_halt = min(self.baseline_days, drill.batch_size * DRILL.concurrency)
         return PREFLIGHT_QUERIES + days * pages_per_day + asked_again_after_the_halt
 
 

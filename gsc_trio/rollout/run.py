@@ -20,7 +20,7 @@ from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.rate_limiter import WINDOW_SECONDS
-from gsc_trio.rollout.comparison import compare
+from gsc_trio.rollout.comparison import Reference
 from gsc_trio.rollout.drill import drill
 from gsc_trio.rollout.findings import Findings
 from gsc_trio.rollout.gates import failed_names, judge_stage
@@ -34,8 +34,8 @@ from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.events import Event
 from gsc_trio.telemetry.instrument import Instrument
 
-Watch = Callable[[], AbstractAsyncContextManager[Instrument]]
-"""Opens what shows how a stage is going."""
+Watch = Callable[[], AbstractAsyncContextManager[Sequence[Instrument]]]
+"""Opens what is told how a run is going."""
 
 
 async def run_rollout(
@@ -67,7 +67,10 @@ async def run_rollout(
         _locked(request),
         open_search_console(request.settings, instruments=[relay], transport=transport) as client,
     ):
-        rollout = _Rollout(request, findings, client, relay, interruption, watch, tell)
+        reference = Reference(
+            request.database_of(BASELINE), request.query, request.days_of(BASELINE)
+        )
+        rollout = _Rollout(request, findings, client, relay, interruption, watch, tell, reference)
         if not await rollout.is_ready(transport):
             return
         await trio.to_thread.run_sync(make_folder, request)
@@ -108,6 +111,7 @@ class _Rollout:
     interruption: HaltSwitch
     watch: Watch
     tell: Callable[[str], None]
+    reference: Reference
     preflight: Preflight = attrs.field(factory=Preflight)
     sent: RunMeter = attrs.field(factory=RunMeter)
     """Counts the queries of all stages together."""
@@ -168,8 +172,8 @@ class _Rollout:
     ) -> RunSummary:
         """Run a stage's days, or what is left of them."""
         days = self.request.days_of(stage)
-        async with self.watch() as shown, self._halted_with_the_rollout(halt_switch):
-            instruments: list[Instrument] = [meter, self.sent, shown]
+        async with self.watch() as watching, self._halted_with_the_rollout(halt_switch):
+            instruments: list[Instrument] = [meter, self.sent, *watching]
             if instrument is not None:
                 instruments.append(instrument)
             self.relay.instruments = instruments
@@ -192,16 +196,9 @@ class _Rollout:
     async def _compare(self, stage: Stage) -> None:
         if stage is BASELINE:
             return
-        work = partial(
-            compare,
-            self.request.database_of(stage),
-            self.request.database_of(BASELINE),
-            self.request.query,
-            self.request.days_of(BASELINE),
-        )
         async with move_on_when(self.interruption.requested.wait):
             self.findings.comparisons[stage.name] = await trio.to_thread.run_sync(
-                work, abandon_on_cancel=True
+                self.reference.compare, self.request.database_of(stage), abandon_on_cancel=True
             )
 
     async def _wait_for_quota(self, stage: Stage) -> None:

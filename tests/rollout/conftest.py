@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,7 +18,6 @@ from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.rollout.findings import Findings
 from gsc_trio.rollout.plan import RolloutRequest
 from gsc_trio.rollout.run import run_rollout
-from gsc_trio.telemetry.events import Event
 from gsc_trio.telemetry.instrument import Instrument
 from gsc_trio.testing import (
     FakeSearchConsole,
@@ -42,13 +41,6 @@ def day(number: int) -> dt.date:
 
 
 PROPERTY = SimulatedProperty(SITE, rows_per_day=8, rows_by_day={day(1): 30, day(7): 0})
-
-
-class Unwatched:
-    """Nobody watches."""
-
-    def handle(self, event: Event) -> None:
-        """Let it pass."""
 
 
 class Rehearse(Protocol):
@@ -127,8 +119,8 @@ def rehearse(request_for: Callable[..., RolloutRequest]) -> Rehearse:
         findings = Findings(request)
 
         @asynccontextmanager
-        async def watch() -> AsyncIterator[Instrument]:
-            yield instrument or Unwatched()
+        async def watch() -> AsyncIterator[Sequence[Instrument]]:
+            yield [instrument] if instrument else []
 
         async def main() -> None:
             async with open_streaming_transport(fake) as transport:
