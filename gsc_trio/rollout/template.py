@@ -156,22 +156,34 @@ def advice(findings: Findings, *, quoted: Callable[[str], str] = str) -> Sequenc
     ]
     if findings.failure:
         lines.append(f"`rollout/error`: {quoted(findings.failure)}.")
+    if not lines and not findings.interruption:
+        return _next_step(findings)
     if lines:
         lines.append("Stay where you are: `max_concurrency` as it was before, or 1.")
-    elif not findings.interruption:
-        lines = [
-            "Set `max_concurrency = 5`, for example in the settings file. The rollback is "
-            "`max_concurrency = 1`: the loop that the baseline was made with.",
-            f"{_code(str(request.folder))} can be deleted.",
-        ]
     if findings.interruption or failed:
         lines.append(_how_to_repeat(findings))
-    for stage in STAGES:
-        run = findings.measurements.get(stage.name)
-        if run is not None:
-            path = _code(str(request.database_of(stage)))
-            lines.append(f"{path} is valid and holds {run.days:,} of {run.days_planned:,} days.")
+    lines += [
+        f"{_code(str(request.database_of(stage)))} holds {run.days:,} of {run.days_planned:,} "
+        "days, as its last commit left it."
+        for stage in STAGES
+        if (run := findings.measurements.get(stage.name)) is not None
+    ]
     return lines
+
+
+def _next_step(findings: Findings) -> Sequence[str]:
+    request = findings.request
+    database, folder = _code(str(request.database)), _code(str(request.folder))
+    if request.rehearsal is not None:
+        return [
+            "It was a rehearsal: now run it without `--against-fake`.",
+            f"{database} holds made-up data; it and {folder} can be deleted.",
+        ]
+    return [
+        "Set `max_concurrency = 5`, for example in the settings file. The rollback is "
+        "`max_concurrency = 1`: the loop that the baseline was made with.",
+        f"{database} holds the {request.days:,} days; {folder} can be deleted.",
+    ]
 
 
 def _how_to_repeat(findings: Findings) -> str:

@@ -39,15 +39,16 @@ def test_a_rehearsal_over_a_socket(
     runs = [run["stage"] for run in findings["runs"]]
     assert runs == [stage.name for stage in STAGES][: len(runs)]
     assert all(run["days"] == 24 and run["status"] == "complete" for run in findings["runs"])
+    report = (FOLDER / "report.md").read_text()
     if not failed:
         assert runs[-1] == "drill"
         assert findings["status"] == "passed"
         assert {gate["verdict"] for gate in findings["gates"]} == {"passed"}
         assert 0 < findings["drill"]["halt_seconds"] <= 5
-    markdown = (FOLDER / "report.md").read_text()
+        assert "It was a rehearsal: now run it without `--against-fake`." in report
     page = (FOLDER / "report.html").read_text()
     for gate in GATES:
-        assert gate.name in markdown
+        assert gate.name in report
         assert gate.name in page
     assert not re.search(r"(src|href)=|<script|url\(", page)
     for path in [Path("gsc.db"), *FOLDER.iterdir()]:
@@ -60,7 +61,7 @@ def test_a_rehearsal_over_a_socket(
     fresh = run_cli("rollout", SITE, "--db", "gsc.db", "--fresh", "--api-root", api_root)
     assert fresh.exit_code == 1
     assert fresh.stdout.startswith("FAILED: preflight/database\n")
-    assert (FOLDER / "report.md").read_text() == markdown
+    assert (FOLDER / "report.md").read_text() == report
 
 
 def test_ctrl_c_leaves_valid_databases_and_says_what_was_done() -> None:
@@ -73,7 +74,7 @@ def test_ctrl_c_leaves_valid_databases_and_says_what_was_done() -> None:
     assert "Traceback" not in stderr
     assert stdout.startswith("interrupted by SIGINT; complete: nothing\n")
     assert "To repeat the rollout, run the same command with `--fresh`." in stdout
-    assert "`gsc.db.rollout/baseline.db` is valid" in stdout
+    assert "`gsc.db.rollout/baseline.db` holds " in stdout
     assert gsc_trio("status", "--db", FOLDER / "baseline.db").returncode == 0
     assert "interrupted by SIGINT" in (FOLDER / "report.html").read_text()
     assert not list(Path.cwd().rglob("*-lock"))

@@ -110,8 +110,8 @@ def test_an_interrupted_rollout_says_what_was_done(rehearse: Rehearse) -> None:
     text = report(findings)
     assert "interrupted by SIGINT; complete: baseline" in text
     assert "To repeat the rollout, run the same command with `--fresh`." in text
-    assert f"`{findings.request.database}` is valid and holds 0 of 40 days." in text
-    assert f"`{findings.request.folder / 'baseline.db'}` is valid and holds 40 of 40 days." in text
+    assert f"`{findings.request.database}` holds 0 of 40 days, as its last" in text
+    assert f"`{findings.request.folder / 'baseline.db'}` holds 40 of 40 days, as its last" in text
     assert record(findings)["status"] == "interrupted"
 
 
