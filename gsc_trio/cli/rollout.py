@@ -14,14 +14,19 @@ import trio
 
 from gsc_trio.cli.access import check_access_token
 from gsc_trio.cli.date_range import choose_days
-from gsc_trio.cli.display import Display, choose_display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
 from gsc_trio.cli.fake_process import open_fake_process
 from gsc_trio.cli.fake_server import FakeServerOptions
 from gsc_trio.cli.options import settings_options_without
-from gsc_trio.cli.output import say, say_json, tell
+from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.run import shown_progress
 from gsc_trio.cli.signals import halt_on_signals
+from gsc_trio.cli.telemetry import (
+    TelemetryOptions,
+    choose_shown,
+    open_telemetry,
+    telemetry_options,
+)
 from gsc_trio.config import PROFILES, load_settings
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
@@ -140,6 +145,7 @@ Exit codes: 0 all gates passed, 1 one failed, 2 wrong usage (nothing was changed
     show_default=True,
     help="Show how it is going, on stderr.",
 )
+@telemetry_options
 @click.option("--json", "wants_json", is_flag=True, help="Print the findings as one JSON object.")
 def command(
     *,
@@ -157,6 +163,7 @@ def command(
     profile: str | None,
     wants_progress: bool,
     wants_json: bool,
+    telemetry: TelemetryOptions,
     **flags: Any,
 ) -> int:
     """Check, ask, run, report."""
@@ -184,9 +191,9 @@ def command(
     if not against_fake:
         check_access_token(settings)
     check_paths(request, fresh=fresh)
-    _ask(request, is_agreed=is_agreed)
+    _ask(request, telemetry, is_agreed=is_agreed)
     findings = Findings(request)
-    screen = _Screen(wants_progress=wants_progress)
+    screen = _Screen(telemetry, wants_progress=wants_progress)
     try:
         trio.run(_run, findings, screen)
     except Exception as error:
@@ -199,14 +206,14 @@ def command(
     return EXIT_CODES[status(findings)]
 
 
-def _ask(request: RolloutRequest, *, is_agreed: bool) -> None:
+def _ask(request: RolloutRequest, telemetry: TelemetryOptions, *, is_agreed: bool) -> None:
     """Say what it costs, and ask if there is someone to answer.
 
     Raises:
         click.Abort: they do not want to.
     """
     least, most = request.queries(1), request.queries(MOST_PAGES_PER_DAY)
-    tell(
+    telemetry.tell(
         f"rollout of {request.query.site_url}, {request.days:,} days: {least:,} queries if each "
         f"day fits on one page, at most about {most:,}; the quota is "
         f"{request.settings.queries_per_minute:,} a minute"
@@ -222,7 +229,12 @@ async def _run(findings: Findings, screen: _Screen) -> None:
         await nursery.start(
             halt_on_signals, interruption, request.settings.grace_seconds, screen.tell
         )
-        async with _served(request, screen) as findings.request:
+        async with (
+            open_telemetry(
+                screen.telemetry, request.settings, site=request.query.site_url
+            ) as screen.instruments,
+            _served(request, screen) as findings.request,
+        ):
             await run_rollout(
                 findings.request,
                 findings,
@@ -278,17 +290,20 @@ def _report(findings: Findings, *, wants_json: bool) -> None:
 class _Screen:
     """Where a rollout is shown: a display for each run, plain lines between them."""
 
-    def __init__(self, *, wants_progress: bool) -> None:
+    def __init__(self, telemetry: TelemetryOptions, *, wants_progress: bool) -> None:
+        self.telemetry = telemetry
+        self.instruments: Sequence[Instrument] = ()
+        """Who else watches, as a log and metrics."""
         self._wants_progress = wants_progress
-        self._display = Display()
+        self._display = self._between_runs = choose_shown(telemetry, wants_progress=False)
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[Sequence[Instrument]]:
         """Show a run for as long as the body runs."""
-        with choose_display(wants_progress=self._wants_progress) as self._display:
+        with choose_shown(self.telemetry, wants_progress=self._wants_progress) as self._display:
             async with shown_progress(self._display) as progress:
-                yield [progress]
-        self._display = Display()
+                yield [progress, *self.instruments]
+        self._display = self._between_runs
 
     def tell(self, text: str) -> None:
         """Show a line."""

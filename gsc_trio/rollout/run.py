@@ -31,7 +31,7 @@ from gsc_trio.rollout.wording import check_line, verdict_line
 from gsc_trio.store.lock import lock_database
 from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 from gsc_trio.summary import RunMeter, RunSummary
-from gsc_trio.telemetry.events import Event
+from gsc_trio.telemetry.events import ConcurrencyChanged, Event, RunStarted
 from gsc_trio.telemetry.instrument import Instrument
 
 Watch = Callable[[], AbstractAsyncContextManager[Sequence[Instrument]]]
@@ -100,6 +100,21 @@ class _Relay:
     def handle(self, event: Event) -> None:
         for instrument in self.instruments:
             instrument.handle(event)
+
+
+@attrs.frozen
+class _StageConcurrency:
+    """Tells the number of workers of a stage to those who know no more than the settings."""
+
+    relay: _Relay
+    request: RolloutRequest
+    stage: Stage
+
+    def handle(self, event: Event) -> None:
+        set_to = self.request.settings.initial_concurrency
+        if isinstance(event, RunStarted) and self.stage.concurrency != set_to:
+            reason = f"the rollout's stage {self.stage.name}"
+            self.relay.handle(ConcurrencyChanged(set_to, self.stage.concurrency, reason))
 
 
 @attrs.define(eq=False)
@@ -177,6 +192,8 @@ class _Rollout:
             if instrument is not None:
                 instruments.append(instrument)
             self.relay.instruments = instruments
+            # Last, since the others are to know of the run first.
+            instruments = [*instruments, _StageConcurrency(self.relay, self.request, stage)]
             try:
                 return await backfill(
                     self.client,

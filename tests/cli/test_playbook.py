@@ -2,7 +2,8 @@
 
 A block of ``sh`` is run by bash against the fake, in a folder with a small ``gsc.db``. What would
 take minutes is made smaller on the way, by a ``gsc-trio`` that comes first on the path: fewer days,
-a fast fake, a free port. A block that reads ``gsc.db-lock`` finds a backfill under way.
+a fast fake, a free port. A block that reads ``gsc.db-lock`` finds a backfill under way. What would
+serve until it is stopped, as Prometheus, only reads its configuration.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -28,6 +30,9 @@ from tests.cli.test_processes import started, wait_until
 
 PROJECT = Path(__file__).parents[2]
 PLAYBOOK = sorted((PROJECT / "playbook").glob("*.md"))
+
+NOT_EVERYWHERE = {"curl", "jq", "prometheus", "promtool", "sqlite3"}
+"""Programs that a machine may lack."""
 
 SMALLER = f"""#!{sys.executable}
 import socket, subprocess, sys
@@ -57,6 +62,13 @@ is_only_slow = done.returncode == 1 and all(name.endswith("/speed-up") for name 
 sys.exit(0 if is_only_slow else done.returncode)
 """
 
+READ_CONFIGURATION = """#!/bin/bash
+for argument; do
+    case $argument in --config.file=*) exec promtool check config "${argument#*=}" ;; esac
+done
+exit 1
+"""
+
 
 def blocks() -> Iterator[object]:
     for path in PLAYBOOK:
@@ -82,47 +94,50 @@ def surroundings(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setenv("GSC_TRIO_API_ROOT", serve(fake))
     monkeypatch.setenv("GSC_TRIO_ACCESS_TOKEN", "token")
-    command = tmp_path / "bin" / "gsc-trio"
-    command.parent.mkdir()
-    command.write_text(SMALLER)
-    command.chmod(0o755)
-    here = [str(command.parent), str(Path(sys.executable).parent)]
+    tmp_path.joinpath("playbook").symlink_to(PROJECT / "playbook")
+    programs = {"gsc-trio": SMALLER}
+    if shutil.which("promtool"):
+        programs["prometheus"] = READ_CONFIGURATION
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in programs.items():
+        folder.joinpath(name).write_text(text)
+        folder.joinpath(name).chmod(0o755)
+    here = [str(folder), str(Path(sys.executable).parent)]
     monkeypatch.setenv("PATH", os.pathsep.join([*here, os.environ["PATH"]]))
     return tmp_path
 
 
 @pytest.mark.parametrize("block", list(blocks()))
 def test_a_block_runs(block: str, surroundings: Path, run_cli: RunCli) -> None:
-    for program in programs_of(block):
+    for program in NOT_EVERYWHERE.intersection(re.findall(r"[\w-]+", block)):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
     if "gsc.db-lock" in block:
         arguments = ("--days", 300, "--batch-size", 1)
         with started("backfill", SITE, "--db", "gsc.db", *arguments) as process:
             wait_until(lambda: Path("gsc.db-lock").exists())
-            run_block(block)
-            assert process.wait(timeout=10) == 130
+            with running(block):
+                assert process.wait(timeout=10) == 130
         return
     if "gsc-trio rollout" not in block:
         run_cli("backfill", SITE, "--db", "gsc.db", "--days", 3)
-    run_block(block)
+    with running(block):
+        pass
 
 
-def run_block(block: str) -> None:
-    done = subprocess.run(
+@contextmanager
+def running(block: str) -> Iterator[None]:
+    """Run a block while the body runs; it must end, and well."""
+    with subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", block],  # noqa: S607
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def programs_of(block: str) -> set[str]:
-    """What the lines of a block begin with, after variables."""
-    words = re.findall(r"^(?:[A-Z_]+=\S* )*([\w./-]+)", block, re.MULTILINE)
-    return {word for word in words if word not in {"cd", "export", "kill", "printf", "wait"}}
+    ) as process:
+        yield
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
 
 
 @pytest.mark.parametrize("text", list(named_commands()))

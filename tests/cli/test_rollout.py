@@ -27,13 +27,16 @@ def test_a_rehearsal_over_a_socket(
     run_cli: RunCli, api_root: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GSC_TRIO_ACCESS_TOKEN", "ya29.secret")
-    done = gsc_trio(*REHEARSAL, "--latency-scale", 0.2, "--json")
+    watched = ("--log-format", "json", "--metrics-port", 0)
+    done = gsc_trio(*REHEARSAL, "--latency-scale", 0.2, "--json", *watched)
     findings = json.loads(done.stdout)
     # How fast it is depends on what else the machine does; nothing else may fail.
     failed = findings["failed"]
     assert {name.split("/")[1] for name in failed} <= {"speed-up"}
     assert done.returncode == bool(failed)
     assert "with latency scale 0.2" in done.stderr
+    log = [json.loads(line) for line in done.stderr.splitlines()]
+    assert any("metrics are at http://127.0.0.1:" in str(line) for line in log)
     assert findings["latency_scale"] == 0.2
     assert [check["is_good"] for check in findings["preflight"]] == [True] * 7
     runs = [run["stage"] for run in findings["runs"]]

@@ -30,7 +30,7 @@ async def database(path: Path, content: Content, *, others: Content | None = Non
             for data_date, letters in wanted.items():
                 rows = [Row((f"/{letter}", letter), 1, 2, 3.0) for letter in letters]
                 page = Page(Job(data_date), rows, query.row_limit, 100)
-                await store.write_page(query, page, InFlightChanges())
+                await store.write_pages(query, [page], InFlightChanges())
     return path
 
 
