@@ -136,7 +136,7 @@ def running(block: str) -> Iterator[None]:
         text=True,
     ) as process:
         yield
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
 
 
@@ -172,7 +172,6 @@ def test_the_success_metrics_of_the_playbook_are_the_gates() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    written_elsewhere = {"TELEMETRY.md", "ON_CALL.md"}
     for path in PLAYBOOK:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text("utf-8")):
-            assert (path.parent / target).exists() or target in written_elsewhere, (path, target)
+            assert (path.parent / target).exists(), (path, target)
