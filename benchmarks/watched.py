@@ -38,7 +38,7 @@ from gsc_trio.telemetry.traces import OpenTelemetryTraces
 
 MODES = ("stubbed", "off", "on")
 
-_COUNTED = (PageCommitted, DayCompleted, DayLeftOut, RequestSent, JobsRetried)
+COUNTED = (PageCommitted, DayCompleted, DayLeftOut, RequestSent, JobsRetried)
 """What `gsc_trio.summary.RunMeter` counts."""
 
 
@@ -79,7 +79,7 @@ def watched(mode: str, settings: Settings) -> Iterator[list[Instrument]]:
 
 def _stub_out() -> None:
     """Make no events but those that are counted, and measure no memory."""
-    stubbed = [kind for kind in get_args(Event) if kind not in _COUNTED]
+    stubbed = [kind for kind in get_args(Event) if kind not in COUNTED]
     for module in [module for name, module in sys.modules.items() if name.startswith("gsc_trio.")]:
         names = [name for name, value in vars(module).items() if value in stubbed]
         for name in (*names, "resident_bytes"):
