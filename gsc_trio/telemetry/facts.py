@@ -10,7 +10,7 @@ from typing import get_args
 
 import attrs
 
-from gsc_trio.model import Day, Halt, Page
+from gsc_trio.model import Day, Halt, Job, Page
 from gsc_trio.telemetry.events import BatchFinished, Event
 
 Fact = str | int | float | bool | list[str] | None
@@ -33,7 +33,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def facts_of(event: Event) -> dict[str, Fact]:
-    """An event's facts, flat; pages and jobs by their days and counts."""
+    """An event's facts, flat; pages and jobs by their days, and of whatever is many the count."""
     facts: dict[str, Fact] = {}
     for name in _NAMES[type(event)]:
         facts.update(_facts(name, getattr(event, name)))
@@ -64,8 +64,10 @@ def _facts(name: str, value: object) -> Iterator[tuple[str, Fact]]:
         case BaseException():
             yield name, str(value) or type(value).__name__
             yield f"{name}_kind", reason_of(value)
-        case tuple():  # jobs
+        case tuple():
             yield name, len(value)
-            yield "data_dates", sorted({job.data_date.isoformat() for job in value})
+            days = {each.data_date.isoformat() for each in value if isinstance(each, Job)}
+            if days:
+                yield "data_dates", sorted(days)
         case _:
             raise AssertionError(f"{name} is {value!r}, which no fact is made of")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import attrs
 import pytest
@@ -21,6 +21,7 @@ from gsc_trio.telemetry.events import (
     PageCommitted,
     QuotaPaused,
     RunFinished,
+    RunStarted,
     WorkerCrashed,
 )
 from gsc_trio.telemetry.facts import snake_case
@@ -173,6 +174,43 @@ async def test_a_whole_run_is_one_line_for_each_event_without_the_token(
             snake_case(type(event).__name__) for event in told
         ]
         assert json.loads(lines[-1])["reason"] == summary.reason
+
+
+SAMPLES: dict[Any, tuple[object, ...]] = {
+    str: ("text",),
+    int: (7,),
+    float: (0.5,),
+    bool: (True,),
+    dt.date: (day(0),),
+    Page: (PAGE,),
+    Day: (Day(day(0), 7),),
+    Halt: (Halt("enough"),),
+    BaseException: (KeyError("x"),),
+    int | None: (200, None),
+    BaseException | None: (BackendError("x"), None),
+    tuple[Job, ...]: (JOBS, ()),
+    tuple[dt.date, ...]: ((day(0), day(1)), ()),
+}
+"""Values for whatever an event may hold."""
+
+
+@pytest.mark.parametrize("kind", get_args(Event), ids=lambda kind: kind.__name__)
+def test_every_kind_of_event_can_be_written_down(kind: Any) -> None:
+    hints = get_type_hints(kind)
+    values = [SAMPLES[hints[field.name]] for field in attrs.fields(kind)]
+    for sample in (0, -1):
+        event = kind(*(each[sample] for each in values))
+        (entry,) = logged(event)
+        assert entry["event"] == snake_case(kind.__name__)
+        text: list[str] = []
+        TextLog(text.append, level="debug").handle(event)
+        assert text[0].count("\n") == 1
+
+
+def test_of_many_days_a_line_has_only_the_count() -> None:
+    stored = facts(RunStarted(SITE, day(9), day(0), 8, days_stored=(day(0), day(1))))
+    assert stored["days_stored"] == 2
+    assert "data_dates" not in stored
 
 
 def test_every_kind_of_event_has_a_name_of_its_own() -> None:
