@@ -188,7 +188,8 @@ def limit_file_size(size: int) -> Callable[[], Any]:
 def test_a_disk_that_takes_no_more_ends_a_run_in_one_line_and_the_next_goes_on(
     serve: Serve, slow_fake: FakeSearchConsole, concurrency: str
 ) -> None:
-    slow_fake.latency = Latency(scale=0)
+    # Pages come one after another, so that some are committed before the disk is full.
+    slow_fake.latency = Latency(seconds_per_call=0.02)
     slow_fake.properties = [SimulatedProperty(SITE, rows_per_day=200)]
     slow_fake.__attrs_post_init__()
     api_root = serve(slow_fake)
