@@ -15,12 +15,13 @@ from gsc_trio.cli.access import check_access_token
 from gsc_trio.cli.date_range import choose_days
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
+from gsc_trio.cli.live_settings import SettingsSources
 from gsc_trio.cli.options import read_date, settings_options
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
-from gsc_trio.config import PROFILES, load_settings
+from gsc_trio.config import PROFILES
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.model import DATA_STATES, DIMENSIONS, SEARCH_TYPES, SearchAnalyticsQuery
@@ -53,7 +54,11 @@ Exit codes: 0 complete, 1 failed or halted, 2 wrong usage (nothing was changed),
 """
 
 EPILOG = """Every setting can also be given as a variable, as GSC_TRIO_MAX_CONCURRENCY, or in a TOML
-file. Flags win over variables, variables over the file, the file over the profile."""
+file. Flags win over variables, variables over the file, the file over the profile.
+
+A run with a file reads it again when it gets SIGHUP (kill -HUP PID), and goes on with the
+max_concurrency that it finds there: a higher one adds workers at once, a lower one lets batches
+under way end first. 1 is the rollback."""
 
 
 @click.command(
@@ -138,7 +143,8 @@ def command(
     **flags: Any,
 ) -> int:
     """Check everything, run, report."""
-    settings = load_settings(profile=profile, config_file=config_file, **flags)
+    sources = SettingsSources(profile, config_file, flags)
+    settings = sources.load()
     query = SearchAnalyticsQuery(
         site_url=site,
         search_type=search_type,
@@ -149,7 +155,15 @@ def command(
     first_day, last_day = choose_days(days, start, end, today)
     check_access_token(settings)
     request = BackfillRequest(
-        query, first_day, last_day, today, settings, database, waits_for_database, telemetry
+        query,
+        first_day,
+        last_day,
+        today,
+        settings,
+        database,
+        waits_for_database,
+        telemetry,
+        sources,
     )
     summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
     if summary.status == "complete" and not wants_json:

@@ -27,6 +27,7 @@ from gsc_trio.errors import (
 from gsc_trio.summary import RunMeter
 from gsc_trio.telemetry.events import (
     BatchTaken,
+    ConcurrencyChanged,
     DayLeftOut,
     Event,
     HaltRequested,
@@ -140,6 +141,8 @@ class Progress:
                 self._notes.append(
                     f"{key}: {used / limit:.0%} of the quota is used ({used:,} of {limit:,})"
                 )
+            case ConcurrencyChanged(previous, current, reason):
+                self._notes.append(f"{previous} → {current} workers: {reason}")
             case WorkerCrashed(worker, error, crashes):
                 self._crashes = crashes
                 self._notes.append(f"{worker} crashed ({crashes} so far), and goes on: {error!r}")

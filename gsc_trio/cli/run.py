@@ -13,10 +13,12 @@ from trio_util import move_on_when
 
 from gsc_trio.backfill import backfill
 from gsc_trio.cli.display import Display
+from gsc_trio.cli.live_settings import LiveSettings, SettingsSources
 from gsc_trio.cli.progress import Progress, keep_showing, show
 from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
 from gsc_trio.client import open_search_console
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.errors import DatabaseInUseError
 from gsc_trio.halt import HaltSwitch
@@ -40,6 +42,16 @@ class BackfillRequest:
     waits_for_database: bool = False
     """Whether to wait while another process writes to the database."""
     telemetry: TelemetryOptions = attrs.field(factory=TelemetryOptions)
+    sources: SettingsSources | None = None
+    """Where the settings can be read again."""
+
+    def live_settings(self) -> LiveSettings | None:
+        """What SIGHUP changes; None if there is no settings file to read again."""
+        if self.sources is None or self.sources.file is None:
+            return None
+        setting = self.settings.max_concurrency
+        concurrency = None if setting == 1 else Concurrency(setting)
+        return LiveSettings(self.sources, self.settings, concurrency)
 
 
 async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary:
@@ -51,14 +63,19 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
         DatabaseInUseError: another process writes to it, and nobody wants to wait.
         StorageError: the database cannot say what is there.
     """
-    halt_switch = HaltSwitch()
+    halt_switch, live_settings = HaltSwitch(), request.live_settings()
+    concurrency = live_settings.concurrency if live_settings else None
     site = request.query.site_url
     async with (
         open_telemetry(request.telemetry, request.settings, site=site) as instruments,
         trio.open_nursery() as nursery,
     ):
         await nursery.start(
-            halt_on_signals, halt_switch, request.settings.grace_seconds, display.tell
+            halt_on_signals,
+            halt_switch,
+            request.settings.grace_seconds,
+            display.tell,
+            live_settings,
         )
         async with _opened_store(request, display, halt_switch) as store:
             if store is None:
@@ -67,7 +84,7 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
                     query.site_url, request.start, request.end, halt_switch.halt
                 )
             else:
-                summary = await _run(request, display, store, halt_switch, instruments)
+                summary = await _run(request, display, store, halt_switch, concurrency, instruments)
         nursery.cancel_scope.cancel()
     return summary
 
@@ -77,6 +94,7 @@ async def _run(
     display: Display,
     store: SqliteStore,
     halt_switch: HaltSwitch,
+    concurrency: Concurrency | None,
     instruments: Sequence[Instrument],
 ) -> RunSummary:
     async with shown_progress(display) as progress, AsyncExitStack() as stack:
@@ -91,6 +109,7 @@ async def _run(
             start=request.start,
             end=request.end,
             settings=request.settings,
+            concurrency=concurrency,
             instruments=watching,
             halt_switch=halt_switch,
             today=request.today,

@@ -1,21 +1,23 @@
 """Ctrl-C, SIGTERM, a closed terminal: the first stops fetching, the second also stops writing.
 
-Either way every page that was committed stays, and the next run goes on from there.
+Either way every page that was committed stays, and the next run goes on from there. SIGHUP that
+somebody sends on purpose, to a run with a settings file, has that read again instead.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import trio
 
+from gsc_trio.cli.live_settings import LiveSettings
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""SIGHUP says that the terminal was closed."""
+"""SIGHUP says that the terminal was closed, or that settings are to be read again."""
 
 
 def signals_to_heed() -> list[signal.Signals]:
@@ -27,6 +29,7 @@ async def halt_on_signals(
     halt_switch: HaltSwitch,
     grace_seconds: float,
     tell: Callable[[str], None],
+    live_settings: LiveSettings | None = None,
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -37,14 +40,20 @@ async def halt_on_signals(
         grace_seconds: how long writing may go on after the first signal.
         tell: says to the person who pressed Ctrl-C what happens; it is called in a thread, since
             a terminal may be stopped and block.
+        live_settings: what is read again at SIGHUP, unless the terminal is being closed.
         task_status: tells `trio.Nursery.start` that signals are received here from now on.
     """
-    numbers = signals_to_heed()
+    numbers = set(signals_to_heed())
+    if live_settings is not None:
+        numbers.add(signal.SIGHUP)
     with _ignored_afterwards(numbers, halt_switch), trio.open_signal_receiver(*numbers) as received:
         task_status.started()
         async for number in received:
             name = signal.Signals(number).name
-            if halt_switch.halt is None:
+            is_running = halt_switch.halt is None
+            if live_settings and is_running and await live_settings.is_meant(number):
+                message = await live_settings.read_again()
+            elif is_running:
                 halt_switch.request(Halt(f"interrupted by {name}", status="interrupted"))
                 message = (
                     f"{name}: stopping; pages that were answered are being written, for at most "
@@ -58,7 +67,7 @@ async def halt_on_signals(
 
 @contextmanager
 def _ignored_afterwards(
-    numbers: Sequence[signal.Signals], halt_switch: HaltSwitch
+    numbers: Iterable[signal.Signals], halt_switch: HaltSwitch
 ) -> Iterator[None]:
     """Who presses Ctrl-C twice may do so when the run is over and its summary is being written."""
     before = {number: signal.getsignal(number) for number in numbers}
