@@ -31,8 +31,13 @@ import httpx
 import msgspec
 import trio
 
-from gsc_trio.access import AccessTokens, TokenSource
+from gsc_trio.access import AccessToken, AccessTokens, TokenSource
 from gsc_trio.config import Settings
+from gsc_trio.credentials.token_source import (
+    GoogleCredentials,
+    GoogleTokenSource,
+    as_token_source,
+)
 from gsc_trio.errors import ApiError, MalformedResponseError, TransportError
 from gsc_trio.model import Job, Page, SearchAnalyticsQuery
 from gsc_trio.permits import Grant
@@ -241,11 +246,11 @@ class SearchConsole:
     @asynccontextmanager
     async def _send(
         self, request: httpx.Request, grant: Grant, *, queries: int
-    ) -> AsyncIterator[tuple[httpx.Response, str | None]]:
+    ) -> AsyncIterator[tuple[httpx.Response, AccessToken | None]]:
         """Send; give a 200's body to be streamed with the token it took, raise everything else."""
         token = await self._tokens.current()
         if token is not None:
-            request.headers["Authorization"] = f"Bearer {token}"
+            request.headers.update(token.headers)
         async with AsyncExitStack() as stack:
             told = stack.enter_context(told_request(self._instruments, request, queries))
             grant.mark_sent(queries)
@@ -269,7 +274,7 @@ class SearchConsole:
         query: SearchAnalyticsQuery,
         jobs_by_id: dict[str, Job],
         grant: Grant,
-        token: str | None,
+        token: AccessToken | None,
         admit: Admit | None,
     ) -> AsyncGenerator[Page | Failure, None]:
         unanswered = dict(jobs_by_id)
@@ -299,13 +304,20 @@ class SearchConsole:
             yield Failure(job, error)
 
 
+def user_of(credentials: GoogleCredentials | TokenSource | None) -> str:
+    """A name for whose quota is spent with these credentials; no secret."""
+    if isinstance(credentials, GoogleTokenSource):
+        return credentials.identity.name
+    return DEFAULT_USER
+
+
 @asynccontextmanager
 async def open_search_console(
     settings: Settings,
     *,
     limiter: RateLimiter | None = None,
-    user: str = DEFAULT_USER,
-    token_source: TokenSource | None = None,
+    user: str | None = None,
+    credentials: GoogleCredentials | TokenSource | None = None,
     instruments: Iterable[Instrument] = (),
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[SearchConsole]:
@@ -314,12 +326,14 @@ async def open_search_console(
     Args:
         settings: address, access token, timeouts and limits.
         limiter: one to share with other clients; by default its own, with the settings' limits.
-        user: a name for whose quota is spent; no secret.
-        token_source: gives access tokens, when the settings have none and when one is refused.
+        user: a name for whose quota is spent; no secret. By default that of the credentials.
+        credentials: google-auth's, or what gives access tokens: when the settings have none, when
+            one is about to end, and when one is refused.
         instruments: who is told of HTTP requests, and by its own limiter of quota use and pauses.
         transport: what to send through instead of the network, as the testing kit does.
     """
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
+    source = as_token_source(credentials)
     timeout = httpx.Timeout(
         settings.read_timeout_seconds, connect=settings.connect_timeout_seconds, pool=None
     )
@@ -334,9 +348,9 @@ async def open_search_console(
         yield SearchConsole(
             http,
             limiter or RateLimiter.from_settings(settings, telemetry),
-            user=user,
+            user=user or user_of(source),
             settings=settings,
-            tokens=AccessTokens(settings.access_token, token_source),
+            tokens=AccessTokens(settings.access_token, source),
             instruments=telemetry,
         )
 

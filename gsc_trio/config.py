@@ -193,6 +193,20 @@ class Settings:
         has_flag=True,
         is_secret=True,
     )
+    account: str | None = _setting(
+        None,
+        "The account to ask as, of those that signed in with `gsc-trio login`; or "
+        "application-default, for Google's application-default credentials.",
+        has_flag=True,
+    )
+    key_file: str | None = _setting(
+        None, "The key file of a service account to ask as.", has_flag=True
+    )
+    accounts_file: str | None = _setting(
+        None,
+        "The file that accounts are kept in. By default accounts.json in the platform's "
+        "configuration folder.",
+    )
 
     def __attrs_post_init__(self) -> None:
         for field in attrs.fields(Settings):

@@ -69,6 +69,10 @@ class UnauthenticatedError(FinalError):
     """The access token is missing, wrong, expired or revoked (401)."""
 
 
+class SignInError(FinalError):
+    """No access token can be had: a sign-in was revoked, a key was refused, a clock is wrong."""
+
+
 class DailyLimitExceededError(FinalError):
     """The project's quota for today is used up; it is renewed at midnight Pacific time."""
 

@@ -35,6 +35,7 @@ from gsc_trio.errors import (
     LoadQuotaExceededError,
     PermissionDeniedError,
     RateLimitExceededError,
+    SignInError,
     UnauthenticatedError,
 )
 from gsc_trio.model import Halt
@@ -51,7 +52,7 @@ _TOO_MANY = (LoadQuotaExceededError, RateLimitExceededError)
 
 _ADVICE = {
     PermissionDeniedError: "check the property's name, and that this account may see it",
-    UnauthenticatedError: "get a new access token and run again",
+    UnauthenticatedError: "get a new access token, or sign in with `gsc-trio login`, and run again",
 }
 
 
@@ -169,6 +170,8 @@ class RetryPolicy:
         return failures[0]
 
     def _final(self, failure: Failure) -> Halt:
+        if isinstance(failure.error, SignInError):  # it is about no property and no day
+            return Halt(f"{failure.error}", status="failed", error=failure.error)
         advice = next(
             (f"; {text}" for kind, text in _ADVICE.items() if isinstance(failure.error, kind)), ""
         )

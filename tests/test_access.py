@@ -57,7 +57,7 @@ async def run(
     with trio.fail_after(86_400):
         async with (
             open_streaming_transport(fake) as transport,
-            open_search_console(settings, transport=transport, token_source=source) as client,
+            open_search_console(settings, transport=transport, credentials=source) as client,
         ):
             return await fetch_all(
                 client,

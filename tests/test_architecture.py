@@ -16,9 +16,10 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 LAYERS = [
     ["errors"],
     ["model"],
-    ["config", "telemetry/", "dates", "machine_clock"],
+    ["config", "telemetry/", "dates", "machine_clock", "serving"],
     ["wire/", "store/base", "quota_window"],
     ["store/", "permits", "spill", "halt", "access", "concurrency"],
+    ["credentials/"],
     ["rate_limiter", "batch", "job_queue", "page_buffer", "waiting_room", "paginator"],
     ["auto_concurrency", "client", "coordinator", "delivery", "summary"],
     ["quota_journal", "retry"],

@@ -11,7 +11,6 @@ import attrs
 import click
 import trio
 
-from gsc_trio.cli.access import check_access_token
 from gsc_trio.cli.date_range import choose_days
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
@@ -22,6 +21,7 @@ from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
 from gsc_trio.config import PROFILES
+from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.model import DATA_STATES, DIMENSIONS, SEARCH_TYPES, SearchAnalyticsQuery
@@ -40,8 +40,9 @@ stopped, and one a day keeps the database up to date.
 
 \b
 Examples:
-  export GSC_TRIO_ACCESS_TOKEN=ya29...
+  gsc-trio login --client client.json              # once; see playbook/SIGN_IN.md
   gsc-trio backfill sc-domain:example.com --db gsc.db
+  gsc-trio backfill sc-domain:example.com --db gsc.db --key-file service-account.json
   gsc-trio backfill https://example.com/ --days 90 --db gsc.db
   gsc-trio backfill sc-domain:example.com --db gsc.db --start 2025-01-01 --end 2025-03-31
   gsc-trio backfill sc-domain:example.com --db gsc.db --search-type discover --dimensions page
@@ -153,7 +154,7 @@ def command(
     )
     today = pacific_today()
     first_day, last_day = choose_days(days, start, end, today)
-    check_access_token(settings)
+    credentials = choose_credentials(settings, site)
     request = BackfillRequest(
         query,
         first_day,
@@ -164,6 +165,7 @@ def command(
         waits_for_database,
         telemetry,
         sources,
+        credentials,
     )
     summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
     if summary.status == "complete" and not wants_json:

@@ -16,6 +16,9 @@ from gsc_trio.cli.output import survive_any_locale
 
 MODULES: Mapping[str, str] = {
     "demo": "gsc_trio.cli.demo",
+    "login": "gsc_trio.cli.login",
+    "logout": "gsc_trio.cli.logout",
+    "accounts": "gsc_trio.cli.accounts",
     "backfill": "gsc_trio.cli.backfill",
     "status": "gsc_trio.cli.status",
     "rollout": "gsc_trio.cli.rollout",

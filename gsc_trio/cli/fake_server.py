@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from gsc_trio.errors import UsageError
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.testing import (
     Cassette,
+    FakeOAuthServer,
     FakeSearchConsole,
     Latency,
     Quota,
@@ -30,6 +32,7 @@ from gsc_trio.testing import (
     serve_fake_search_console,
 )
 from gsc_trio.testing.latency import SECONDS_PER_CALL, SECONDS_PER_ROW
+from gsc_trio.testing.transport import App
 
 HELP = """Serve a fake Search Console on this machine, until Ctrl-C.
 
@@ -47,6 +50,7 @@ Examples:
   gsc-trio fake-server --port 0 --latency-scale 0 --queries-per-minute 60
   gsc-trio fake-server --site https://shop.example/ --rows-per-day 20000 --seed 7
   gsc-trio fake-server --cassette 150-days.cassette --latency-jitter 0 --parallel-parts
+  gsc-trio fake-server --sign-in fake-google      # then: gsc-trio login --client ...
 """
 
 
@@ -68,6 +72,8 @@ class FakeServerOptions:
     seconds_per_row: float = SECONDS_PER_ROW
     parallel_parts: bool = False
     cassette: Path | None = None
+    sign_in: Path | None = None
+    """A folder for the files that one signs in with; without it, everyone is let in."""
 
     def simulated_property(self) -> SimulatedProperty:
         """The property that it serves; the same options give the same rows in every process."""
@@ -195,6 +201,13 @@ class FakeServerOptions:
     metavar="N",
     help="What all data follows from.",
 )
+@click.option(
+    "--sign-in",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Let in only who signed in, at a fake OAuth server; an OAuth client and the key of a "
+    "service account for it are written to that folder.",
+)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 def command(until_stdin_closes: bool, **options: object) -> int:
     """Serve."""
@@ -224,14 +237,23 @@ def _request_for_all_of(cassette: Cassette) -> str:
 
 async def _serve(
     options: FakeServerOptions,
-    app: FakeSearchConsole,
+    fake: FakeSearchConsole,
     introduce: Callable[[str], None],
     until_stdin_closes: bool,
 ) -> None:
     host = f"[{options.host}]" if ":" in options.host else options.host
+    oauth = FakeOAuthServer()
+    app: App = fake
+    if options.sign_in is not None:
+        fake.access_tokens = oauth.access_tokens
+        app = oauth.in_front_of(fake)
     with trio.open_signal_receiver(*signals_to_heed()) as signals:
         try:
             async with serve_fake_search_console(app, host=host, port=options.port) as api_root:
+                if options.sign_in is not None:
+                    await trio.to_thread.run_sync(
+                        _write_sign_in_files, options.sign_in, oauth, api_root
+                    )
                 await trio.to_thread.run_sync(introduce, api_root)
                 async with trio.open_nursery() as nursery:
                     if until_stdin_closes:
@@ -247,6 +269,20 @@ def _introduce(content: str, wanted: str, api_root: str) -> None:
     say(api_root)
     tell(f"the fake Search Console {content}; Ctrl-C ends it. Try:")
     tell(f"gsc-trio backfill {wanted} --db try.db --api-root {api_root}")
+
+
+def _write_sign_in_files(folder: Path, oauth: FakeOAuthServer, api_root: str) -> None:
+    files = {
+        "client.json": oauth.client_file(api_root),
+        "service-account.json": oauth.key_file(api_root),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_text(json.dumps(content, indent=2))
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from None
+    tell(f"it wants to be signed in to; try: gsc-trio login --client {folder / 'client.json'}")
 
 
 async def _cancel_when_stdin_closes(scope: trio.CancelScope) -> None:

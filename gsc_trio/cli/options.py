@@ -16,6 +16,7 @@ from gsc_trio.errors import UsageError
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PLACEHOLDERS = {int: "N", float: "SECONDS"}
+_NAMED_PLACEHOLDERS = {"access_token": "TOKEN", "account": "NAME", "key_file": "FILE"}
 
 
 def setting_flag(name: str) -> str:
@@ -42,12 +43,11 @@ def settings_options_without(*names: str) -> Callable[[Function], Function]:
 def _with_flags(function: Function, names: Sequence[str]) -> Function:
     for name in reversed(names):
         field = attrs.fields_dict(Settings)[name]
-        is_secret = field.metadata["is_secret"]
         function = click.option(
             setting_flag(name),
             name,
             callback=_read_setting,
-            metavar="TOKEN" if is_secret else _PLACEHOLDERS.get(setting_type(name), "URL"),
+            metavar=_NAMED_PLACEHOLDERS.get(name) or _PLACEHOLDERS.get(setting_type(name), "URL"),
             help=_help_text(field),
         )(function)
     return function

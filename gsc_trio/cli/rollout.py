@@ -12,7 +12,6 @@ import attrs
 import click
 import trio
 
-from gsc_trio.cli.access import check_access_token
 from gsc_trio.cli.date_range import choose_days
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
 from gsc_trio.cli.fake_process import open_fake_process
@@ -27,7 +26,9 @@ from gsc_trio.cli.telemetry import (
     open_telemetry,
     telemetry_options,
 )
+from gsc_trio.client import user_of
 from gsc_trio.config import PROFILES, load_settings
+from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
@@ -187,9 +188,8 @@ def command(
         settings=attrs.evolve(settings, access_token=None) if against_fake else settings,
         database=database,
         rehearsal=Rehearsal(scale) if against_fake else None,
+        credentials=None if against_fake else choose_credentials(settings, site),
     )
-    if not against_fake:
-        check_access_token(settings)
     check_paths(request, fresh=fresh)
     _ask(request, telemetry, is_agreed=is_agreed)
     findings = Findings(request)
@@ -231,7 +231,10 @@ async def _run(findings: Findings, screen: _Screen) -> None:
         )
         async with (
             open_telemetry(
-                screen.telemetry, request.settings, site=request.query.site_url
+                screen.telemetry,
+                request.settings,
+                site=request.query.site_url,
+                user=user_of(request.credentials),
             ) as screen.instruments,
             _served(request, screen) as findings.request,
         ):

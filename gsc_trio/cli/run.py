@@ -11,13 +11,14 @@ import attrs
 import trio
 from trio_util import move_on_when
 
+from gsc_trio.access import TokenSource
 from gsc_trio.backfill import backfill
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.live_settings import LiveSettings, SettingsSources
 from gsc_trio.cli.progress import Progress, keep_showing, show
 from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
-from gsc_trio.client import open_search_console
+from gsc_trio.client import open_search_console, user_of
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.errors import DatabaseInUseError
@@ -44,6 +45,8 @@ class BackfillRequest:
     telemetry: TelemetryOptions = attrs.field(factory=TelemetryOptions)
     sources: SettingsSources | None = None
     """Where the settings can be read again."""
+    credentials: TokenSource | None = attrs.field(default=None, repr=False)
+    """What gives access tokens, if the settings have none."""
 
     def live_settings(self) -> LiveSettings | None:
         """What SIGHUP changes; None if there is no settings file to read again."""
@@ -67,7 +70,9 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
     concurrency = live_settings.concurrency if live_settings else None
     site = request.query.site_url
     async with (
-        open_telemetry(request.telemetry, request.settings, site=site) as instruments,
+        open_telemetry(
+            request.telemetry, request.settings, site=site, user=user_of(request.credentials)
+        ) as instruments,
         trio.open_nursery() as nursery,
     ):
         await nursery.start(
@@ -100,7 +105,9 @@ async def _run(
     async with shown_progress(display) as progress, AsyncExitStack() as stack:
         watching = [progress, *instruments]
         client = await stack.enter_async_context(
-            open_search_console(request.settings, instruments=watching)
+            open_search_console(
+                request.settings, credentials=request.credentials, instruments=watching
+            )
         )
         return await backfill(
             client,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import attrs
 
+from gsc_trio.access import TokenSource
 from gsc_trio.config import Settings
 from gsc_trio.errors import UsageError
 from gsc_trio.model import SearchAnalyticsQuery
@@ -80,6 +81,7 @@ class RolloutRequest:
         settings: of all stages, but for the concurrency.
         database: the user's.
         rehearsal: set when it is the fake that answers.
+        credentials: what gives access tokens, if the settings have none.
     """
 
     query: SearchAnalyticsQuery
@@ -90,6 +92,7 @@ class RolloutRequest:
     settings: Settings
     database: Path
     rehearsal: Rehearsal | None = None
+    credentials: TokenSource | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if self.days < MINIMUM_DAYS:

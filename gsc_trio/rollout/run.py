@@ -65,7 +65,12 @@ async def run_rollout(
     relay = _Relay()
     async with (
         _locked(request),
-        open_search_console(request.settings, instruments=[relay], transport=transport) as client,
+        open_search_console(
+            request.settings,
+            credentials=request.credentials,
+            instruments=[relay],
+            transport=transport,
+        ) as client,
     ):
         reference = Reference(
             request.database_of(BASELINE), request.query, request.days_of(BASELINE)

@@ -14,6 +14,13 @@ On a socket::
     async with serve_fake_search_console(fake) as api_root:
         settings = Settings(api_root=api_root)
 
+Behind a sign-in::
+
+    oauth = FakeOAuthServer()
+    fake = FakeSearchConsole([...], access_tokens=oauth.access_tokens)
+    async with serve_fake_search_console(oauth.in_front_of(fake)) as api_root:
+        client_file = oauth.client_file(api_root)  # for `gsc-trio login --client`
+
 From a cassette, without the work of making rows and compressing them::
 
     write_cassette(record_simulated(simulated, start=start, end=end), "150-days.cassette")
@@ -48,6 +55,7 @@ from gsc_trio.testing.faults import (
 )
 from gsc_trio.testing.latency import Latency
 from gsc_trio.testing.network_faults import Drip, Reset, Silence, Truncate
+from gsc_trio.testing.oauth import FakeOAuthServer
 from gsc_trio.testing.promises import BrokenPromiseError
 from gsc_trio.testing.property import SimulatedProperty
 from gsc_trio.testing.proxy import open_faulty_proxy
@@ -69,6 +77,7 @@ __all__ = [
     "CutOff",
     "DoubledPart",
     "Drip",
+    "FakeOAuthServer",
     "FakeSearchConsole",
     "Fault",
     "HtmlPage",

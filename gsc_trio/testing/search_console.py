@@ -9,7 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import email
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+    MutableMapping,
+)
 from contextlib import aclosing
 from email.message import Message
 from http import HTTPStatus
@@ -110,7 +117,7 @@ class FakeSearchConsole:
     quota: Quota = attrs.field(factory=Quota)
     latency: Latency = attrs.field(factory=lambda: Latency(scale=0))
     faults: Iterable[Fault] = ()
-    access_tokens: frozenset[str] | None = None
+    access_tokens: Container[str] | None = None
     last_final_day: dt.date | None = None
     part_order: str = "sent"
     line_break: bytes = b"\r\n"

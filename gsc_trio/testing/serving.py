@@ -1,58 +1,24 @@
-"""The fake on a real socket, by Hypercorn's trio worker."""
+"""The fake on a real socket."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import cast
+from contextlib import AbstractAsyncContextManager
 
-import hypercorn.trio
-import trio
-from hypercorn.config import Config
-from hypercorn.typing import ASGIFramework
-
-from gsc_trio.testing.search_console import FakeSearchConsole
-
-_quiet_logger = logging.Logger("gsc_trio.testing.serving")
-_quiet_logger.addHandler(logging.NullHandler())
+from gsc_trio.serving import serve_asgi
+from gsc_trio.testing.transport import App
 
 
-@asynccontextmanager
-async def serve_fake_search_console(
-    app: FakeSearchConsole, *, host: str = "127.0.0.1", port: int = 0
-) -> AsyncIterator[str]:
+def serve_fake_search_console(
+    app: App, *, host: str = "127.0.0.1", port: int = 0
+) -> AbstractAsyncContextManager[str]:
     """Serve an app for as long as the body runs; gives its root address.
 
     Args:
-        app: what to serve.
+        app: what to serve: a `FakeSearchConsole`, or one that a `FakeOAuthServer` stands before.
         host: which address to listen on; loopback by default.
         port: which port; 0 for a free one.
 
     Raises:
         OSError: the address is in use or not this machine's.
     """
-    config = Config()
-    config.bind = [f"{host}:{port}"]
-    # Answers that break off on purpose are no errors of the server.
-    config.errorlog = _quiet_logger
-    config.graceful_timeout = 0.5
-    config.shutdown_timeout = 0.5
-    config.keep_alive_timeout = 60
-    stop = trio.Event()
-    async with trio.open_nursery() as nursery:
-        binds = await nursery.start(
-            partial(
-                hypercorn.trio.serve,
-                cast("ASGIFramework", app),
-                config,
-                mode="asgi",
-                shutdown_trigger=stop.wait,
-            )
-        )
-        try:
-            yield binds[0]
-        finally:
-            stop.set()
-            nursery.cancel_scope.deadline = trio.current_time() + 2
+    return serve_asgi(app, host=host, port=port)

@@ -251,7 +251,7 @@ async def test_quota_refusals_in_a_batch_come_part_by_part() -> None:
 
 def use_googles_client(api_root: str) -> dict[str, Any]:
     """The official client, as its documentation shows it, but for the address."""
-    credentials = Credentials(token="token")  # type: ignore[no-untyped-call]
+    credentials = Credentials(token="token")
     connections = httplib2.Http()
     document = json.loads(get_static_doc("searchconsole", "v1"))
     document["rootUrl"] = f"{api_root}/"  # which is also where batches go
