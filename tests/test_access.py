@@ -9,11 +9,11 @@ import pytest
 import trio
 import trio.testing
 
-from gsc_trio.access import AccessTokens, TokenSource
+from gsc_trio.access import AccessToken, AccessTokens, TokenSource
 from gsc_trio.backfill import fetch_all
 from gsc_trio.client import open_search_console
 from gsc_trio.config import Settings
-from gsc_trio.errors import FinalError
+from gsc_trio.errors import FinalError, TransportError
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.summary import RunSummary
 from gsc_trio.testing import FakeSearchConsole, Latency, SimulatedProperty, open_streaming_transport
@@ -126,5 +126,80 @@ async def test_a_source_that_fails_ends_the_run_with_its_own_words(
     assert "the refresh token was revoked: sign in again" in summary.reason
 
 
+async def test_a_token_is_replaced_before_it_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    fake = fake_search_console()
+    given = 0
+
+    async def source() -> AccessToken:
+        nonlocal given
+        await trio.sleep(0.5)
+        given += 1
+        fake.access_tokens = frozenset({f"token-{given}"})
+        return AccessToken(f"token-{given}", lifetime_seconds=310)
+
+    # 30 queries of 1 s, one after another, a minute apart: more than a token's life.
+    tokens = AccessTokens(None, source)
+    for _ in range(30):
+        token = await tokens.current()
+        assert token is not None
+        assert {token.value} == fake.access_tokens
+        await trio.sleep(60)
+    # Each served for 310 - min(300, 310 / 2) seconds.
+    assert given == 30 * 60 // 180
+
+
+async def test_a_run_meets_no_refusal_when_the_lifetime_is_known(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    fake = fake_search_console()
+    tokens = Tokens(fake, lifetime_seconds=7)
+
+    async def source() -> AccessToken:
+        return AccessToken(await tokens(), lifetime_seconds=7)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tokens.expire)
+        summary = await run(fake, source, Settings(max_concurrency=1, batch_size=1))
+        nursery.cancel_scope.cancel()
+    assert (summary.status, summary.retries) == ("complete", 0)
+    assert {call.status for call in fake.calls} == {200}
+    assert tokens.given > 4
+
+
+async def test_while_a_renewal_fails_the_old_token_serves_to_its_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    asked: list[float] = []
+
+    async def source() -> AccessToken:
+        await trio.lowlevel.checkpoint()
+        asked.append(trio.current_time())
+        if len(asked) > 1:
+            raise TransportError("offline")
+        return AccessToken("first", lifetime_seconds=1_000)
+
+    tokens = AccessTokens(None, source)
+    began = trio.current_time()
+    while trio.current_time() < began + 990:
+        token = await tokens.current()
+        assert token is not None
+        assert token.value == "first"
+        await trio.sleep(10)
+    assert [round(time - began) for time in asked] == [0, *range(700, 1_000, 30)]
+    await trio.sleep(20)
+    with pytest.raises(TransportError, match="offline"):
+        await tokens.current()
+
+
+def test_a_quota_project_is_sent_with_the_token() -> None:
+    assert AccessToken("x", quota_project="mine").headers == {
+        "Authorization": "Bearer x",
+        "x-goog-user-project": "mine",
+    }
+
+
 def test_a_token_is_not_shown() -> None:
     assert "s3cret" not in repr(AccessTokens("s3cret"))
+    assert "s3cret" not in repr(AccessToken("s3cret"))

@@ -63,7 +63,7 @@ def choose_credentials(settings: Settings, site_url: str = "") -> TokenSource | 
         return source_of(stored, name)
     if not is_google_host(settings.api_root):
         return None
-    if os.environ.get(GOOGLE_FILE_VARIABLE) or _google_file().is_file():
+    if _google_file():
         return application_default_source()
     raise UsageError(
         "not signed in: run `gsc-trio login --client FILE`, or give --key-file FILE for a service "
@@ -141,7 +141,7 @@ def service_account_source(path: Path) -> GoogleTokenSource:
 def application_default_source() -> GoogleTokenSource:
     """Access tokens from Google's application-default credentials.
 
-    This may ask the network whether this machine is one of Google's.
+    Without a file, the network is asked whether this machine is one of Google's.
 
     Raises:
         UsageError: there are none, or they are unusable.
@@ -154,7 +154,15 @@ def application_default_source() -> GoogleTokenSource:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they are about other APIs
-            credentials, _ = google.auth.default(scopes=[SCOPE], request=HttpxRequest())
+            if path := _google_file():
+                # Without asking gcloud for a project, which takes seconds and is not needed.
+                credentials, _ = google.auth.load_credentials_from_file(
+                    str(path), scopes=[SCOPE], request=HttpxRequest()
+                )
+            else:
+                credentials, _ = google.auth.default(scopes=[SCOPE], request=HttpxRequest())
+            if hasattr(credentials, "with_quota_project_from_environment"):
+                credentials = credentials.with_quota_project_from_environment()
     except google.auth.exceptions.GoogleAuthError as error:
         reason = str(error).split(". ")[0].split("\n")[0]
         raise UsageError(
@@ -203,8 +211,14 @@ def _secrets_of(credentials: Any) -> tuple[str, ...]:
     return tuple(filter(None, (getattr(credentials, name, None) for name in names)))
 
 
-def _google_file() -> Path:
-    """Where gcloud puts application-default credentials (Source: google-auth, _cloud_sdk)."""
+def _google_file() -> Path | None:
+    """The file with application-default credentials, if they are in one.
+
+    Source: google-auth, `google.auth.default` and gcloud's configuration folder.
+    """
+    if named := os.environ.get(GOOGLE_FILE_VARIABLE):
+        return Path(named)
     folder = os.environ.get("CLOUDSDK_CONFIG")
     path = Path(folder) if folder else Path.home() / ".config" / "gcloud"
-    return path / "application_default_credentials.json"
+    path /= "application_default_credentials.json"
+    return path if path.is_file() else None

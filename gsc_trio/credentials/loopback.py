@@ -6,8 +6,9 @@ signs in (Source: RFC 8252, section 7.3).
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from gsc_trio.errors import UsageError
@@ -75,12 +76,12 @@ async def open_loopback(accept: Accept, port: int = 0) -> AsyncIterator[str]:
     Raises:
         UsageError: the port is not free.
     """
-    async with AsyncExitStack() as stack:
-        reason = None
-        try:
-            address = await stack.enter_async_context(serve_asgi(_RedirectApp(accept), port=port))
-        except* OSError as errors:
-            reason = errors.exceptions[0]
-        if reason is not None:
-            raise UsageError(f"cannot listen on 127.0.0.1:{port}: {reason}")
+    try:
+        # Hypercorn would leave its socket open where this fails.
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except OSError as error:
+        raise UsageError(f"cannot listen on 127.0.0.1:{port}: {error.strerror}") from None
+    async with serve_asgi(_RedirectApp(accept), port=port) as address:
         yield f"{address}/"

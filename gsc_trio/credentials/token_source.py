@@ -138,7 +138,7 @@ class GoogleTokenSource:
             self._credentials.refresh(request)
         except google.auth.exceptions.TransportError as error:
             raise TransportError(f"no new access token: {self._clean(str(error))}") from None
-        except (google.auth.exceptions.GoogleAuthError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - google-auth trips over odd answers in odd ways
             raise self._explained(request.last_answer, error) from None
         renewed = getattr(self._credentials, "refresh_token", None)
         if self._keep_refresh_token is not None and renewed != refresh_token:

@@ -15,11 +15,12 @@ from click.testing import CliRunner, Result
 
 from gsc_trio.cli import main
 from gsc_trio.testing import FakeSearchConsole, SimulatedProperty, serve_fake_search_console
+from gsc_trio.testing.transport import App
 
 SITE = "sc-domain:example.com"
 
 RunCli = Callable[..., Result]
-Serve = Callable[[FakeSearchConsole], str]
+Serve = Callable[[App], str]
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for variable in os.environ:
         if variable.startswith("GSC_TRIO_"):
             monkeypatch.delenv(variable)
+    # Whoever runs the tests may be signed in.
+    monkeypatch.setenv("GSC_TRIO_ACCOUNTS_FILE", str(tmp_path / "config" / "accounts.json"))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     monkeypatch.chdir(tmp_path)
 
 
@@ -51,7 +56,7 @@ def serve() -> Iterator[Serve]:
 
 
 @contextmanager
-def _served(fake: FakeSearchConsole) -> Iterator[str]:
+def _served(fake: App) -> Iterator[str]:
     started: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
 
     async def serve_until_stopped() -> None:
