@@ -115,7 +115,11 @@ def test_ranges_are_written_out_in_full() -> None:
 
 @pytest.mark.parametrize("name", [field.name for field in attrs.fields(Settings)])
 def test_every_setting_is_read_from_its_variable(name: str) -> None:
-    texts: dict[type, tuple[str, object]] = {int: ("7", 7), float: (" 7.5", 7.5)}
+    texts: dict[type, tuple[str, object]] = {
+        int: ("7", 7),
+        float: (" 7.5", 7.5),
+        str: (" a text", "a text"),
+    }
     by_name = {
         "api_root": ("http://127.0.0.1:8765", "http://127.0.0.1:8765"),
         "batch_path": ("/batch/v1", "/batch/v1"),

@@ -164,10 +164,13 @@ def application_default_source() -> GoogleTokenSource:
             if hasattr(credentials, "with_quota_project_from_environment"):
                 credentials = credentials.with_quota_project_from_environment()
     except google.auth.exceptions.GoogleAuthError as error:
-        reason = str(error).split(". ")[0].split("\n")[0]
+        reason = str(error).split(". ")[0].split("\n")[0].rstrip(".")
+        named = os.environ.get(GOOGLE_FILE_VARIABLE)
+        where = f" ({GOOGLE_FILE_VARIABLE} names it)" if named else ""
         raise UsageError(
-            f"no application-default credentials: {reason}; run `gcloud auth application-default "
-            f"login --scopes={SCOPE},https://www.googleapis.com/auth/cloud-platform`"
+            f"no application-default credentials: {reason}{where}; make them with "
+            f"`gcloud auth application-default login --scopes={SCOPE},"
+            "https://www.googleapis.com/auth/cloud-platform`"
         ) from None
     return GoogleTokenSource(
         credentials,

@@ -116,11 +116,11 @@ def test_a_backfill_refuses_bad_input(
     assert contents(tmp_path) == before
 
 
-def test_without_an_access_token_google_is_not_asked(run_cli: RunCli, tmp_path: Path) -> None:
+def test_without_credentials_google_is_not_asked(run_cli: RunCli, tmp_path: Path) -> None:
     result = run_cli("backfill", SITE, "--db", "new.db")
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
-    for hint in ("GSC_TRIO_ACCESS_TOKEN", "webmasters.readonly", "oauthplayground", "gcloud auth"):
+    for hint in ("gsc-trio login", "--key-file", "GSC_TRIO_ACCESS_TOKEN", "webmasters.readonly"):
         assert hint in result.stderr
     assert not (tmp_path / "new.db").exists()
 

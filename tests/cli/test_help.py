@@ -9,7 +9,16 @@ from click.testing import Result
 from gsc_trio.cli import main
 from gsc_trio.cli.commands import MODULES
 
-COMMANDS = ["demo", "backfill", "status", "rollout", "fake-server"]
+COMMANDS = [
+    "demo",
+    "login",
+    "logout",
+    "accounts",
+    "backfill",
+    "status",
+    "rollout",
+    "fake-server",
+]
 
 RunCli = Callable[..., Result]
 
@@ -44,7 +53,7 @@ def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
         *("site", "--days", "--start", "--end", "--db", "--dimensions", "--search-type"),
         *("--data-state", "--max-concurrency", "--batch-size", "--max-queue-size"),
         *("--max-in-flight", "--queries-per-minute", "--api-root", "--access-token", "--config"),
-        *("--profile", "--progress", "--json", "--wait"),
+        *("--profile", "--progress", "--json", "--wait", "--account", "--key-file"),
         *("--log-format", "--log-level", "--metrics-port", "--metrics-host"),
         "--telemetry-identities",
     }
