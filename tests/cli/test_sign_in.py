@@ -116,7 +116,10 @@ def test_a_sign_in_that_is_revoked_in_mid_run_is_told_and_the_next_run_goes_on(
     assert result.exit_code == 1
     summary = json.loads(result.stdout)
     assert summary["status"] == "failed"
-    assert "run `gsc-trio login --account default` again" in summary["reason"]
+    assert summary["reason"] == (
+        "account default was refused by Google (invalid_grant: Token has been expired or "
+        "revoked.): run `gsc-trio login --account default` again"
+    )
     assert 0 < summary["days"] < 40
     guarded.access_tokens = oauth.access_tokens
     assert run_cli("login").exit_code == 0  # with the client that was used before
