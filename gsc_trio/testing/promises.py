@@ -80,10 +80,10 @@ class Promises:
         if isinstance(event, BatchTaken):
             settings = self.scenario.settings
             # The sequential path's queue is the plan.
-            is_sequential = settings.max_concurrency == 1
+            is_plan = self.scenario.is_sequential
             is_bounded = (
-                (event.queue_depth <= settings.max_queue_size or is_sequential)
-                and event.in_flight <= self._in_flight_limit
+                (event.queue_depth <= settings.max_queue_size or is_plan)
+                and event.in_flight <= self.scenario.in_flight_limit
                 and event.jobs <= settings.batch_size
             )
             if not is_bounded:  # an error would only switch the instrument off
@@ -156,7 +156,8 @@ class Promises:
         _check(not again, f"{record.name} fetched committed pages again: {sorted(again)[:3]}")
         twice = self._answered_in_vain.intersection(asked)
         _check(
-            len(twice) <= self._in_flight_limit, f"{record.name} fetched {len(twice)} pages twice"
+            len(twice) <= self.scenario.in_flight_limit,
+            f"{record.name} fetched {len(twice)} pages twice",
         )
         self._answered_in_vain = record.answered - committed_jobs(self.disk.connection)
 
@@ -169,19 +170,14 @@ class Promises:
         """
         settings = self.scenario.settings
         dealt_from = min(
-            settings.max_queue_size, settings.batch_size * settings.initial_concurrency
+            settings.max_queue_size, settings.batch_size * self.scenario.highest_concurrency
         )
-        limit = self._in_flight_limit + dealt_from
+        limit = self.scenario.in_flight_limit + dealt_from
         first = list(dict.fromkeys(self._asked_by(record)))[:limit]
         if record.first_job is None:
             _check(not first, f"{record.name} had nothing to ask for, and asked for {first[:1]}")
         elif len(first) == limit:
             _check(record.first_job in first, f"{record.name} began with {first[:3]}")
-
-    @property
-    def _in_flight_limit(self) -> int:
-        settings = self.scenario.settings
-        return settings.batch_size if settings.max_concurrency == 1 else settings.in_flight_limit
 
     def _asked_by(self, record: LifeRecord) -> list[Job]:
         """What the process asked for, as far as it has arrived."""

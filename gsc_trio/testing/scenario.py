@@ -123,8 +123,28 @@ class Scenario:
     bug_chance: float
     stranger_queries_per_minute: float
     """How many queries a stranger sends who shares the quota."""
+    concurrency_changes: tuple[tuple[float, int], ...]
+    """How many workers a process is told to have, after how many seconds each; often it is not."""
     lives: tuple[Life, ...]
     """Processes that have a hard time; the one after them has an easy one."""
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether processes take the plain loop."""
+        return self.settings.max_concurrency == 1 and not self.concurrency_changes
+
+    @property
+    def highest_concurrency(self) -> int:
+        """The most workers that a process ever has."""
+        changes = [limit for _, limit in self.concurrency_changes]
+        return max([self.settings.initial_concurrency, *changes])
+
+    @property
+    def in_flight_limit(self) -> int:
+        """The most jobs that a process may ever have in flight."""
+        if self.is_sequential:
+            return self.settings.batch_size
+        return self.settings.in_flight_limit_at(self.highest_concurrency)
 
 
 def draw_scenario(seed: int) -> Scenario:
@@ -166,7 +186,18 @@ def draw_scenario(seed: int) -> Scenario:
         store_fault_chance=wildness * chance.choice((0.0, 0.0, 0.05)),
         bug_chance=wildness * chance.choice((0.0, 0.0, 0.05)),
         stranger_queries_per_minute=chance.choice((0.0, 0.0, 0.3, 1.5)) * min(quota, 60),
+        concurrency_changes=_draw_concurrency_changes(seed),
         lives=tuple(_draw_life(chance, reboots) for _ in range(chance.randrange(4))),
+    )
+
+
+def _draw_concurrency_changes(seed: int) -> tuple[tuple[float, int], ...]:
+    chance = random.Random(f"concurrency {seed}")
+    if chance.random() < 0.6:
+        return ()
+    return tuple(
+        (chance.choice((0.0, 0.1, 1.0, 10.0)) * chance.random(), chance.choice((1, 1, 2, 4, 10)))
+        for _ in range(chance.randrange(1, 12))
     )
 
 

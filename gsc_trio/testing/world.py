@@ -28,6 +28,7 @@ import trio
 
 from gsc_trio.backfill import backfill
 from gsc_trio.client import open_search_console
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.errors import StorageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, Job
@@ -36,7 +37,14 @@ from gsc_trio.rate_limiter import RateLimiter
 from gsc_trio.store.base import StoredDay
 from gsc_trio.store.ledger import stored_days
 from gsc_trio.summary import RunSummary
-from gsc_trio.telemetry.events import Event, HaltRequested, JobsRetried, PageCommitted, QuotaPaused
+from gsc_trio.telemetry.events import (
+    ConcurrencyChanged,
+    Event,
+    HaltRequested,
+    JobsRetried,
+    PageCommitted,
+    QuotaPaused,
+)
 from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.testing.determinism import deterministic_scheduling
 from gsc_trio.testing.latency import Latency
@@ -253,8 +261,11 @@ class World:
             instruments=Instruments([diary]),
             clock=self.clocks.moment,
         )
+        changes = self.scenario.concurrency_changes
+        concurrency = Concurrency(settings.initial_concurrency) if changes else None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._interrupt, life, switch, record)
+            nursery.start_soon(self._change_concurrency, concurrency)
             async with open_search_console(
                 settings,
                 limiter=limiter,
@@ -266,6 +277,7 @@ class World:
                     store,
                     start=content.start,
                     end=content.end,
+                    concurrency=concurrency,
                     instruments=[diary],
                     halt_switch=switch,
                     spill=SpillInMemory(),
@@ -284,6 +296,12 @@ class World:
                 await trio.sleep(0.1)
                 record.is_hurried = True
                 switch.hurry()
+
+    async def _change_concurrency(self, concurrency: Concurrency | None) -> None:
+        if concurrency is not None:
+            for seconds, limit in self.scenario.concurrency_changes:
+                await trio.sleep(seconds)
+                concurrency.change(limit, "by chance")
 
     async def _strange(self) -> None:
         """Someone else spends the same quota, as long as times are hard."""
@@ -349,6 +367,8 @@ class _Diary:
                 note(f"committed {page.job}, {len(page.rows)} rows")
             case HaltRequested(halt):
                 note(f"halts, {halt.status}: {halt.reason}")
+            case ConcurrencyChanged(previous, current):
+                note(f"{previous} workers become {current}")
             case QuotaPaused(key, seconds):
                 note(f"{key} pauses for {seconds:g} s")
             case JobsRetried(jobs, error):

@@ -59,6 +59,7 @@ def test_the_worlds_are_hard() -> None:
     assert sum(life.dies_after_steps is not None for life in lives) > SEEDS / 2
     assert sum(life.halts_after_seconds is not None for life in lives) > SEEDS / 4
     assert sum(life.reboots for life in lives) > SEEDS / 20
+    assert sum(bool(scenario.concurrency_changes) for scenario in scenarios) > SEEDS / 4
     for name in attrs.fields_dict(type(scenarios[0])):
         if name.endswith("_chance"):
             assert sum(getattr(each, name) > 0 for each in scenarios) > SEEDS / 8, name
