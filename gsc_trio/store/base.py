@@ -76,6 +76,23 @@ class RecordedGrant:
     """When the last of them was answered; None as long as that is not known."""
 
 
+@attrs.frozen
+class RecordedRun:
+    """A run that is over, as it is remembered; `gsc_trio.report` makes the record."""
+
+    site_url: str
+    search_type: str
+    dimensions: tuple[str, ...]
+    status: str
+    started_at: dt.datetime
+    """In UTC."""
+    duration_seconds: float
+    record: str = attrs.field(repr=False)
+    """Everything else, as JSON."""
+    number: int = 0
+    """Which run it is of those of this database, from 1 on; 0 before it is stored."""
+
+
 class Store(Protocol):
     """Where pages go."""
 

@@ -1,8 +1,8 @@
 """A database as text, such that equal content is equal text.
 
 What SQLite's own ``.dump`` gives, with four differences: columns that hold clock times (their
-names end in ``_at``) are left aside, so is what was sent lately, tables and rows come in the order
-of their names and keys, and text with a NUL character is not cut off there.
+names end in ``_at``) are left aside, so are the tables that tell of runs, tables and rows come in
+the order of their names and keys, and text with a NUL character is not cut off there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from gsc_trio.store.connection import open_connection
-from gsc_trio.store.schema import QUOTA_TABLE
+from gsc_trio.store.schema import TABLES_OF_RUNS
 
 CLOCK_SUFFIX = "_at"
 
@@ -52,7 +52,7 @@ def dump_connection(connection: sqlite3.Connection) -> Iterator[str]:
     ).fetchall()
     for kind, name, sql in schema:
         yield f"{sql};"
-        if kind == "table" and name != QUOTA_TABLE:
+        if kind == "table" and name not in TABLES_OF_RUNS:
             yield from _inserts(connection, name)
 
 

@@ -34,17 +34,26 @@ class _LedgerEntry:
 
 def ensure_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int:
     """The number of a query's dataset; it and its table are created if they are not there."""
-    identity = (query.site_url, query.search_type, dimensions_as_text(query.dimensions))
-    select = "SELECT id FROM dataset WHERE site_url = ? AND search_type = ? AND dimensions = ?"
-    found = connection.execute(select, identity).fetchone()
-    if found is None:
-        connection.execute(
-            "INSERT INTO dataset (site_url, search_type, dimensions) VALUES (?, ?, ?)", identity
+    dataset_id = find_dataset(connection, query)
+    if dataset_id is None:
+        inserted = connection.execute(
+            "INSERT INTO dataset (site_url, search_type, dimensions) VALUES (?, ?, ?)",
+            _identity(query),
         )
+        dataset_id = inserted.lastrowid or 0
         create_rows_table(as_sqlite_utils(connection), query.dimensions)
-        found = connection.execute(select, identity).fetchone()
-    dataset_id: int = found[0]
     return dataset_id
+
+
+def find_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int | None:
+    """The number of a query's dataset, if there is one."""
+    select = "SELECT id FROM dataset WHERE site_url = ? AND search_type = ? AND dimensions = ?"
+    found = connection.execute(select, _identity(query)).fetchone()
+    return found[0] if found else None
+
+
+def _identity(query: SearchAnalyticsQuery) -> tuple[str, str, str]:
+    return query.site_url, query.search_type, dimensions_as_text(query.dimensions)
 
 
 def forget_pages(

@@ -33,6 +33,12 @@ PAGE_SIZE_BYTES = 16_384
 QUOTA_TABLE = "quota_grant"
 """What was sent lately: it tells of runs, not of what they fetched."""
 
+RUN_TABLE = "run"
+"""What the last runs did, and when."""
+
+TABLES_OF_RUNS = {QUOTA_TABLE, RUN_TABLE}
+"""They tell of runs, not of what was fetched: two databases with the same data differ in them."""
+
 _KEYED_BY_DATASET = [("dataset_id", "dataset", "id")]
 
 
@@ -180,10 +186,25 @@ def _number_rows(database: Database) -> None:
         database.table("unnumbered").drop()
 
 
+def _add_runs(database: Database) -> None:
+    columns = {
+        "number": int,
+        "site_url": str,
+        "search_type": str,
+        "dimensions": str,
+        "status": str,
+        "started_at": str,
+        "duration_seconds": float,
+        "record": str,
+    }
+    database.create_table(RUN_TABLE, columns, pk="number", not_null={*columns} - {"number"})
+
+
 MIGRATIONS: list[Callable[[Database], None]] = [
     _create_first_schema,
     _add_quota_grants,
     _number_rows,
+    _add_runs,
 ]
 """Each makes the next version of the schema out of the one before; the first out of nothing.
 

@@ -42,7 +42,7 @@ import trio
 from gsc_trio.errors import StorageError
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
-from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, StoredDay
+from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, RecordedRun, StoredDay
 from gsc_trio.store.checkpoints import Checkpoints
 from gsc_trio.store.connection import (
     as_storage_error,
@@ -55,6 +55,7 @@ from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.open_days import OpenDays
 from gsc_trio.store.quota import read_grants, write_grants
 from gsc_trio.store.rows import hashes_of, replace_rows
+from gsc_trio.store.runs import read_run, read_runs, write_run
 
 T = TypeVar("T")
 
@@ -80,7 +81,7 @@ async def open_sqlite_store(
     Args:
         path: the file. An empty file is taken for a new one.
         create: make the database if there is none.
-        read_only: change nothing; only `SqliteStore.coverage` works then.
+        read_only: change nothing; only what reads works then.
         wait: when another store writes to it, wait until that is closed.
 
     Raises:
@@ -259,6 +260,49 @@ class SqliteStore:
             StorageError: the database cannot be read.
         """
         return await self._transact(partial(ledger.read_coverage, self._connection), "read")
+
+    async def stored_days(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """The days of which there is anything, as `begin_run` gives them.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+
+        def work() -> Mapping[dt.date, StoredDay]:
+            dataset_id = ledger.find_dataset(self._connection, query)
+            if dataset_id is None:
+                return {}
+            return ledger.stored_days(
+                self._connection, dataset_id, data_state=query.data_state, start=start, end=end
+            )
+
+        return await self._transact(work, "read")
+
+    async def record_run(self, run: RecordedRun) -> int:
+        """Remember a run that is over; returns its number. The oldest runs are forgotten.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+        return await self._transact(partial(write_run, self._connection, run))
+
+    async def runs(self) -> Sequence[RecordedRun]:
+        """The runs that are remembered, the latest first, without their records.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+        return await self._transact(partial(read_runs, self._connection), "read")
+
+    async def run(self, number: int | None = None) -> RecordedRun | None:
+        """A run with its record, by default the latest; None if it is not there.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+        return await self._transact(partial(read_run, self._connection, number), "read")
 
     async def _transact(self, work: Callable[[], T], action: str = "write") -> T:
         """Do the work in a thread, in one transaction."""

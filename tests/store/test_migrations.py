@@ -72,6 +72,23 @@ async def test_rows_that_were_kept_by_their_dimensions_are_numbered(
     assert comparable_dump(old) == comparable_dump(new)
 
 
+async def test_a_database_without_runs_gets_room_for_them_and_keeps_its_rows(
+    tmp_path: Path, query: SearchAnalyticsQuery, make_page: MakePage
+) -> None:
+    path, new = tmp_path / "old.db", tmp_path / "new.db"
+    page = make_page(1, rows=ROWS, row_limit=100)
+    for each in (path, new):
+        async with open_sqlite_store(each) as store:
+            await store.write_pages(query, [page], InFlightChanges())
+    with closing(sqlite3.connect(path)) as connection:  # what the third version wrote
+        connection.executescript("DROP TABLE run; PRAGMA user_version = 3;")
+    with pytest.raises(UsageError, match="made by an older gsc-trio"):
+        open_connection(path, create=False, read_only=True)
+    async with open_sqlite_store(path) as store:
+        assert await store.runs() == []
+    assert comparable_dump(path) == comparable_dump(new)
+
+
 def test_an_older_database_is_left_as_it_is_when_it_is_only_read(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     make_version_2(path, "https://example.com/", "2024-01-01")
