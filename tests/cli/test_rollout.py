@@ -109,7 +109,7 @@ def test_wrong_input_is_told_in_a_line_and_changes_nothing(
 def test_google_is_not_asked_without_a_token(run_cli: RunCli) -> None:
     result = run_cli("rollout", SITE, "--db", "gsc.db")
     assert result.exit_code == 2
-    assert "no access token: set GSC_TRIO_ACCESS_TOKEN" in result.stderr
+    assert "not signed in: run `gsc-trio login --client FILE`" in result.stderr
 
 
 def test_the_latency_scale_is_the_fakes(run_cli: RunCli, api_root: str) -> None:

@@ -127,6 +127,15 @@ def test_a_sign_in_that_is_revoked_in_mid_run_is_told_and_the_next_run_goes_on(
     assert json.loads(result.stdout)["days"] == 40 - summary["days"]
 
 
+def test_a_rollout_asks_as_the_account_too(run_cli: RunCli, oauth: FakeOAuthServer) -> None:
+    run_cli("login", "--client", CLIENT_FILE)
+    oauth.revoke_all()
+    result = run_cli("rollout", SITE, "--db", "gsc.db", "--days", 20, "--no-progress")
+    assert result.exit_code == 1
+    assert "account default was refused by Google" in result.output
+    assert "run `gsc-trio login --account default` again" in result.output
+
+
 def test_several_accounts(run_cli: RunCli, oauth: FakeOAuthServer) -> None:
     run_cli("login", "--client", CLIENT_FILE, "--account", "agency")
     result = run_cli("login", "--key-file", KEY_FILE, "--account", "robot")
