@@ -16,7 +16,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 LAYERS = [
     ["errors"],
     ["model"],
-    ["config", "telemetry/", "dates", "machine_clock", "serving"],
+    ["config", "telemetry/", "dates", "garbage", "machine_clock", "serving"],
     ["wire/", "store/base", "quota_window"],
     ["store/", "permits", "spill", "halt", "access", "concurrency"],
     ["credentials/"],

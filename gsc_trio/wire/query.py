@@ -20,6 +20,7 @@ from urllib.parse import quote
 import msgspec
 
 from gsc_trio.errors import MalformedResponseError
+from gsc_trio.garbage import collector_paused
 from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
 
 
@@ -99,13 +100,15 @@ def decode_page_in_steps(
         if content.startswith(_BEFORE_ROWS):
             start = len(_BEFORE_ROWS)
             while (end := content.find(_BETWEEN_ROWS, start + STEP_BYTES)) >= 0:
-                rows += _rows_decoder.decode(b"[%b]" % content[start : end + 1])
+                with collector_paused():
+                    rows += _rows_decoder.decode(b"[%b]" % content[start : end + 1])
                 start = end + 2
                 yield None
             content_left = _BEFORE_ROWS + content[start:]
         else:
             content_left = content
-        response = _response_decoder.decode(content_left)
+        with collector_paused():
+            response = _response_decoder.decode(content_left)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedResponseError(f"the answer is not a query response: {error}") from None
     if response.error is not msgspec.UNSET:
