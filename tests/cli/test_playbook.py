@@ -113,6 +113,16 @@ def test_a_block_runs(block: str, surroundings: Path, run_cli: RunCli) -> None:
     for program in NOT_EVERYWHERE.intersection(re.findall(r"[\w-]+", block)):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
+    if "kill -HUP" in block:
+        Path("gsc-trio.toml").write_text("max_concurrency = 3\n")
+        with_file = ("--days", 300, "--batch-size", 1, "--config", "gsc-trio.toml")
+        with started("backfill", SITE, "--db", "gsc.db", *with_file) as process:
+            wait_until(lambda: Path("gsc.db-lock").exists())
+            with running(block):
+                assert process.stderr is not None
+                told = next(line for line in process.stderr if line.startswith("SIGHUP"))
+        assert "max_concurrency 3 → 1" in told
+        return
     if "gsc.db-lock" in block:
         arguments = ("--days", 300, "--batch-size", 1)
         with started("backfill", SITE, "--db", "gsc.db", *arguments) as process:
