@@ -258,3 +258,17 @@ async def test_its_decisions_follow_from_what_it_was_told(autojump_clock: MockCl
     decisions = await decide()
     assert [each.current for each in decisions] == [4, 5, 6, 5, 2]
     assert decisions == await decide()
+
+
+async def test_what_is_slow_for_five_minutes_is_what_later_rounds_are_held_against(
+    autojump_clock: MockClock,
+) -> None:
+    bench = Bench()
+    await bench.finish(3)
+    await bench.finish(4, seconds=20)
+    for _ in range(14):
+        await bench.finish(4, seconds=20)
+        assert bench.concurrency.limit == 3
+    for _ in range(3):
+        await bench.finish(4, seconds=20)
+    assert bench.concurrency.limit > 3
