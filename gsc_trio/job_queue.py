@@ -87,8 +87,11 @@ class JobQueue:
     def give_back(self, jobs: Iterable[QueuedJob]) -> None:
         """Put jobs back where they were: before all that come later in order."""
         merged = sorted([*jobs, *self._queue], key=_in_order)
-        self._queue = deque(merged[: self._max_size])
-        self._backlog.extendleft(reversed(merged[self._max_size :]))
+        self._queue, rest = deque(merged[: self._max_size]), merged[self._max_size :]
+        last = rest[-1].sequence if rest else -1
+        while self._backlog and self._backlog[0].sequence < last:
+            rest.append(self._backlog.popleft())  # it came back before the last of these
+        self._backlog.extendleft(sorted(rest, key=_in_order, reverse=True))
 
     def _refill(self) -> None:
         while self._backlog and len(self._queue) < self._max_size:

@@ -341,6 +341,24 @@ async def test_a_full_queue_gives_its_tail_back_when_a_batch_returns() -> None:
     assert sink.jobs == plan_of(7)
 
 
+async def test_jobs_that_come_back_one_by_one_are_in_order_beyond_the_queue_too() -> None:
+    sink, concurrency = ListSink(), Concurrency(3)
+    settings = Settings(batch_size=1, max_queue_size=1)
+    async with open_coordinator(
+        plan_of(8), sink, settings=settings, concurrency=concurrency
+    ) as coordinator:
+        jobs = [taken(coordinator.take_batch("worker"))[0] for _ in range(6)]
+        for job in (jobs[0], jobs[1], jobs[2], jobs[4]):
+            coordinator.requeue_batch([job])
+        await coordinator.submit_results(page_of(jobs[3]))
+        await coordinator.submit_results(page_of(jobs[5]))
+        # What is answered fills the limit, so that only the next job in line may be taken.
+        concurrency.change(1, "rollback")
+        with trio.fail_after(5):
+            await drain(coordinator, lambda job: 1)
+    assert sink.jobs == plan_of(8)
+
+
 async def test_it_says_which_limit_holds_a_worker_back_and_when_it_is_relieved(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
