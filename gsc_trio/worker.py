@@ -63,6 +63,8 @@ class WorkerPool:
     settings: Settings
     concurrency: Concurrency
     instruments: Instruments
+    leaving: set[str] = attrs.field(factory=set, init=False)
+    """The names of workers who are to end, and have not yet."""
     _crashes: int = attrs.field(default=0, init=False)
     _workers: dict[str, _Worker] = attrs.field(factory=dict, init=False)
     _nursery: trio.Nursery = attrs.field(init=False)
@@ -76,8 +78,7 @@ class WorkerPool:
     @property
     def surplus(self) -> int:
         """How many workers are to leave; less than 0 if some are missing."""
-        staying = sum(not worker.is_leaving for worker in self._workers.values())
-        return staying - self.concurrency.limit
+        return len(self._workers) - len(self.leaving) - self.concurrency.limit
 
     def _follow(self, previous: int, reason: str) -> None:
         if not self._workers:
@@ -102,6 +103,7 @@ class WorkerPool:
             await self._restart_after_crashes(name)
         finally:
             del self._workers[name]
+            self.leaving.discard(name)
             self.instruments.handle(WorkerEnded(name))
 
     async def _restart_after_crashes(self, name: str) -> None:
@@ -134,7 +136,6 @@ class _Worker:
     name: str
     pool: WorkerPool
     failures_in_a_row: int = 0
-    is_leaving: bool = False
     _rest: trio.CancelScope | None = None
 
     async def run(self) -> None:
@@ -164,17 +165,18 @@ class _Worker:
     @property
     def is_resting(self) -> bool:
         """Whether it has nothing in its hands and stays nevertheless."""
-        return self._rest is not None and not self.is_leaving
+        return self._rest is not None and self.name not in self.pool.leaving
 
     def dismiss(self) -> None:
         """Leave, without resting any longer."""
-        self.is_leaving = True
+        self.pool.leaving.add(self.name)
         if self._rest is not None:
             self._rest.cancel()
 
     def _stays(self) -> bool:
-        self.is_leaving = self.is_leaving or self.pool.surplus > 0
-        return not self.is_leaving
+        if self.pool.surplus > 0:
+            self.pool.leaving.add(self.name)
+        return self.name not in self.pool.leaving
 
     @contextmanager
     def _resting(self) -> Iterator[None]:
