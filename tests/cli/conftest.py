@@ -65,9 +65,9 @@ def _served(fake: App) -> Iterator[str]:
             started.put((address, lambda: token.run_sync_soon(stopped.set)))
             await stopped.wait()
 
-    thread = threading.Thread(target=trio.run, args=[serve_until_stopped])
+    thread = threading.Thread(target=trio.run, args=[serve_until_stopped], daemon=True)
     thread.start()
-    address, stop = started.get(timeout=10)
+    address, stop = started.get(timeout=60)
     try:
         yield address
     finally:

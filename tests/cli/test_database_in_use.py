@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from gsc_trio.store.lock import lock_database
 from tests.cli.conftest import SITE, RunCli
+from tests.cli.test_processes import started
 
 DATABASE = Path("gsc.db")
 
@@ -28,19 +29,14 @@ def test_the_second_run_is_refused_in_one_line_that_names_the_first(
     assert not DATABASE.exists()
 
 
-def started(api_root: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "gsc_trio.cli", "backfill", SITE, "--db", str(DATABASE)]
-    return subprocess.Popen(
-        [*command, "--api-root", api_root, "--days", "2", "--wait", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def started_run(api_root: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    arguments = ("backfill", SITE, "--db", DATABASE, "--api-root", api_root, "--days", 2)
+    return started(*arguments, "--wait", "--json")
 
 
 def test_a_run_that_waits_goes_on_when_the_first_has_ended(api_root: str) -> None:
     lock = lock_database(DATABASE)
-    with started(api_root) as process:
+    with started_run(api_root) as process:
         assert process.stderr is not None
         assert process.stderr.readline().endswith("let that end first; waiting for it\n")
         lock.release()
@@ -51,7 +47,7 @@ def test_a_run_that_waits_goes_on_when_the_first_has_ended(api_root: str) -> Non
 
 def test_a_run_that_waits_can_be_interrupted(api_root: str) -> None:
     lock = lock_database(DATABASE)
-    with started(api_root) as process:
+    with started_run(api_root) as process:
         assert process.stderr is not None
         assert "waiting for it" in process.stderr.readline()
         process.send_signal(signal.SIGINT)

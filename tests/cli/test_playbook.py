@@ -27,6 +27,7 @@ from gsc_trio.rollout.template import success_metrics
 from gsc_trio.testing import FakeSearchConsole, Latency, SimulatedProperty
 from tests.cli.conftest import SITE, RunCli, Serve
 from tests.cli.test_processes import started, wait_until
+from tests.processes import running
 
 PROJECT = Path(__file__).parents[2]
 PLAYBOOK = sorted((PROJECT / "playbook").glob("*.md"))
@@ -127,19 +128,19 @@ def test_a_block_runs(block: str, surroundings: Path, run_cli: RunCli) -> None:
         arguments = ("--days", 300, "--batch-size", 1)
         with started("backfill", SITE, "--db", "gsc.db", *arguments) as process:
             wait_until(lambda: Path("gsc.db-lock").exists())
-            with running(block):
+            with block_running(block):
                 assert process.wait(timeout=10) == 130
         return
     if "gsc-trio rollout" not in block:
         run_cli("backfill", SITE, "--db", "gsc.db", "--days", 3)
-    with running(block):
+    with block_running(block):
         pass
 
 
 @contextmanager
-def running(block: str) -> Iterator[None]:
+def block_running(block: str) -> Iterator[None]:
     """Run a block while the body runs; it must end, and well."""
-    with subprocess.Popen(
+    with running(
         ["bash", "-euo", "pipefail", "-c", block],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

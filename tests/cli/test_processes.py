@@ -12,8 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 import pyte
@@ -26,6 +26,7 @@ from gsc_trio.testing import (
     record_simulated,
     write_cassette,
 )
+from tests.processes import running
 
 SITE = "sc-domain:example.com"
 GSC_TRIO = [sys.executable, "-m", "gsc_trio.cli"]
@@ -38,19 +39,9 @@ def gsc_trio(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-@contextmanager
-def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [*GSC_TRIO, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
+def started(*arguments: object) -> AbstractContextManager[subprocess.Popen[str]]:
+    command = [*GSC_TRIO, *map(str, arguments)]
+    return running(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -125,15 +116,13 @@ def test_a_terminal_sees_days_bars_and_counts(serve: Serve, slow_fake: FakeSearc
     arguments = ("backfill", SITE, "--db", "gsc.db", "--api-root", serve(slow_fake), "--days", 6)
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
-    process = subprocess.Popen(
-        [*GSC_TRIO, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        env=environment,
-    )
-    os.close(theirs)
+    command = [*GSC_TRIO, *map(str, arguments)]
     seen = b""
-    with process, open(ours, "rb", buffering=0) as terminal:
+    with (
+        running(command, stdout=subprocess.PIPE, stderr=theirs, env=environment) as process,
+        open(ours, "rb", buffering=0) as terminal,
+    ):
+        os.close(theirs)
         while True:
             try:
                 seen += terminal.read(4_096)

@@ -18,6 +18,7 @@ from gsc_trio.store.lock import lock_database
 from gsc_trio.testing import FakeSearchConsole
 from tests.cli.conftest import SITE, RunCli, Serve
 from tests.cli.test_processes import GSC_TRIO, gsc_trio, started
+from tests.processes import running
 
 REHEARSAL = ("rollout", SITE, "--db", "gsc.db", "--against-fake", "--days", 24)
 FOLDER = Path("gsc.db.rollout")
@@ -161,7 +162,7 @@ def test_on_a_terminal_it_asks_before_it_spends(
     ours, theirs = pty.openpty()
     # What fails in the preflight ends it early when the answer is yes.
     arguments = ("rollout", SITE, "--db", "gsc.db", "--api-root", serve(fake))
-    with subprocess.Popen(
+    with running(
         [*GSC_TRIO, *arguments, "--max-in-flight", "1"],
         stdin=theirs,
         stdout=subprocess.PIPE,

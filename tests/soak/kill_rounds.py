@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import os
 import queue
 import random
@@ -37,6 +38,7 @@ from gsc_trio.testing import (
     SimulatedProperty,
     serve_fake_search_console,
 )
+from tests.processes import running
 
 SITE = "sc-domain:example.com"
 TODAY = dt.date(2026, 6, 20)
@@ -120,6 +122,7 @@ def fork_server() -> None:
         process = os.fork()
         if process == 0:
             os.setsid()
+            signal.alarm(math.ceil(RUN_SECONDS))  # ends a run that hangs, whoever is left to care
             is_complete = trio.run(backfill_once, json.loads(line)) == "complete"
             os._exit(0 if is_complete else 1)
         print(process, flush=True)  # noqa: T201
@@ -152,23 +155,16 @@ class Forks:
 @contextmanager
 def open_forks() -> Iterator[Forks]:
     command = [sys.executable, "-c", "from tests.soak.kill_rounds import *; fork_server()"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    forks = Forks(process)
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        forks = Forks(process)
 
-    def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            forks.lines.put(int(line))
+        def read() -> None:
+            assert process.stdout is not None
+            for line in process.stdout:
+                forks.lines.put(int(line))
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    with process:
-        try:
-            yield forks
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            reader.join()
+        threading.Thread(target=read, daemon=True).start()
+        yield forks
 
 
 @contextmanager
@@ -182,9 +178,9 @@ def served(fake: FakeSearchConsole) -> Iterator[str]:
             started.put((address, lambda: token.run_sync_soon(stopped.set)))
             await stopped.wait()
 
-    thread = threading.Thread(target=trio.run, args=[serve])
+    thread = threading.Thread(target=trio.run, args=[serve], daemon=True)
     thread.start()
-    address, stop = started.get(timeout=10)
+    address, stop = started.get(timeout=RUN_SECONDS)
     try:
         yield address
     finally:

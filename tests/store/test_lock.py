@@ -19,6 +19,7 @@ import trio.testing
 from gsc_trio.errors import DatabaseInUseError, UsageError
 from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.sqlite import open_sqlite_store
+from tests.processes import running
 
 HOLD = """
 import sys
@@ -32,16 +33,11 @@ sys.stdin.read()
 
 @contextmanager
 def held_by_a_process(path: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            process.kill()
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with running(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
 
 
 def lock_file(path: Path) -> Path:
@@ -73,7 +69,7 @@ async def test_a_process_keeps_others_out_until_it_ends(path: Path) -> None:
 async def test_the_lock_of_a_killed_process_is_taken_over(path: Path) -> None:
     with held_by_a_process(path) as process:
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.wait(timeout=20)
     assert str(process.pid) in lock_file(path).read_text()
     async with open_sqlite_store(path):
         assert str(os.getpid()) in lock_file(path).read_text()
