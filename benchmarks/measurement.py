@@ -28,6 +28,9 @@ from gsc_trio.errors import GscTrioError
 SAMPLE_SECONDS = 0.2
 """Looking for the client's children reads all of /proc: this often, it takes 1 % of a core."""
 
+MAX_SECONDS = 1_800.0
+"""A run that takes longer hangs."""
+
 _PROJECT = Path(__file__).parent.parent
 
 
@@ -133,17 +136,22 @@ async def measure(
 async def _run_client(task: ClientTask) -> tuple[ClientResult, list[MemorySample]]:
     command = [sys.executable, "-m", "benchmarks.client", msgspec.json.encode(task).decode()]
     memory: list[MemorySample] = []
-    async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(
-            partial(trio.run_process, command, stdout=subprocess.PIPE, check=False, cwd=_PROJECT)
-        )
-        nursery.start_soon(_sample_memory, process.pid, memory)
-        output = b""
-        if process.stdout is not None:
-            async for chunk in process.stdout:
-                output += chunk
-        await process.wait()
-        nursery.cancel_scope.cancel()
+    with trio.move_on_after(MAX_SECONDS) as limit:
+        async with trio.open_nursery() as nursery:
+            process: trio.Process = await nursery.start(
+                partial(
+                    trio.run_process, command, stdout=subprocess.PIPE, check=False, cwd=_PROJECT
+                )
+            )
+            nursery.start_soon(_sample_memory, process.pid, memory)
+            output = b""
+            if process.stdout is not None:
+                async for chunk in process.stdout:
+                    output += chunk
+            await process.wait()
+            nursery.cancel_scope.cancel()
+    if limit.cancelled_caught:
+        raise WrongAnswerError(f"the client did not end within {MAX_SECONDS:g} seconds")
     if process.returncode != 0:
         raise WrongAnswerError(f"the client failed with exit code {process.returncode}")
     return msgspec.json.decode(output, type=ClientResult), memory

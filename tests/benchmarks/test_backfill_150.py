@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from benchmarks import measurement
 from benchmarks.latency_model import LatencyModel
 from benchmarks.matrix import Selection
 from benchmarks.measurement import WrongAnswerError
@@ -66,6 +67,20 @@ async def test_rows_that_the_cassette_does_not_hold_are_a_failure(tmp_path: Path
     error = first_cause(caught.value)
     assert isinstance(error, WrongAnswerError)
     assert "the cassette holds 61" in str(error)
+
+
+async def test_a_client_that_hangs_is_ended_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measurement, "MAX_SECONDS", 0.01)
+    with pytest.raises(WrongAnswerError, match=r"did not end within 0\.01 seconds"):
+        await measurement.measure(
+            make_workload(TINY, tmp_path, days=3),
+            "http://127.0.0.1:1",
+            max_concurrency=1,
+            batch_size=1,
+            queries_per_minute=1_200,
+        )
 
 
 def test_a_cassette_of_ones_own_is_replayed_and_judged(tmp_path: Path) -> None:

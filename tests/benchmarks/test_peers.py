@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from benchmarks.latency_model import LatencyModel
 from benchmarks.measurement import WrongAnswerError
 from benchmarks.peers import __main__ as command_line
-from benchmarks.peers import google_loop
+from benchmarks.peers import google_loop, session
 from benchmarks.peers.__main__ import verdict_on
 from benchmarks.peers.peer import PeerTask
 from benchmarks.peers.property import PeerProperty, make_property, stored_row
@@ -62,8 +62,8 @@ def test_peers_whose_libraries_come_with_the_development_setup_are_there() -> No
 
 
 def test_every_installed_peer_copies_every_row(held: PeerProperty) -> None:
-    session = Session(INSTALLED, widths=(2,), rounds=1)
-    one_by_one, parallel = trio.run(session.compare, held, LatencyModel(scale=0))
+    everyone = Session(INSTALLED, widths=(2,), rounds=1)
+    one_by_one, parallel = trio.run(everyone.compare, held, LatencyModel(scale=0))
     for found in (one_by_one, parallel):
         assert [each.name for each in found.figures] == [each.name for each in INSTALLED]
         assert all(each.median > 0 and each.rows == held.workload.rows for each in found.figures)
@@ -103,6 +103,14 @@ def test_a_peer_that_fails_is_told_with_its_error(held: PeerProperty) -> None:
         pytest.RaisesExc(WrongAnswerError, match="sufficient permission"), flatten_subgroups=True
     ):
         trio.run(loop.compare, attrs.evolve(held, workload=elsewhere), LatencyModel(scale=0))
+
+
+def test_a_peer_that_hangs_is_ended_and_told(
+    held: PeerProperty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "MAX_SECONDS", 0.01)
+    with pytest.raises(WrongAnswerError, match=r"a loop did not end within 0\.01 seconds"):
+        trio.run(session.measure, LOOP, held, "http://127.0.0.1:1", 2)
 
 
 def test_positions_are_compared_as_far_as_they_can_be_told() -> None:
