@@ -11,8 +11,8 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)  ## 150 days of a fake property into SQLite, over a real socket
 	$(BIN)/gsc-trio demo
 
-test: lint  ## style, types, then the tests
-	$(BIN)/python -m pytest
+test: lint  ## style, types, then the tests, on all cores
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
 
 lint: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -14,16 +14,22 @@ from gsc_trio import quota_journal
 from gsc_trio.coordinator import Coordinator
 from gsc_trio.testing import BrokenPromiseError, simulate
 from gsc_trio.testing.scenario import draw_scenario
-from tests.soak.worlds import simulate_many
+from tests.soak.worlds import CHUNK, simulate_chunk, simulate_many
 
 SEEDS = 2_000
 
 
-def test_no_seed_breaks_a_promise() -> None:
-    reports = list(simulate_many(0, SEEDS))
-    broken = [message for report in reports for message in report.broken]
-    assert not broken, "\n".join(broken)
-    assert sum(report.worlds for report in reports) == SEEDS
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_no_seed_breaks_a_promise(first: int) -> None:
+    report = simulate_chunk(first, SEEDS)
+    assert not report.broken, "\n".join(report.broken)
+    assert report.worlds == CHUNK
+
+
+def test_the_soak_takes_every_seed_once_and_in_order() -> None:
+    reports = list(simulate_many(70, CHUNK + 1))
+    assert [report.worlds for report in reports] == [CHUNK, 1]
+    assert reports[0] == simulate_chunk(70, 70 + CHUNK)
 
 
 @pytest.mark.parametrize("seed", [2, 8, 202])
