@@ -18,9 +18,7 @@ import attrs
 import msgspec
 
 from gsc_trio.model import SEARCH_TYPES_WITHOUT_POSITION, Row
-
-MAX_EXPOSED_ROWS = 50_000
-"""Rows that the API exposes for a day and search type (Source: Search Analytics API limits)."""
+from gsc_trio.testing.totals import MAX_EXPOSED_ROWS, balanced, is_balanced
 
 _WORDS = (
     "red shoes", "trio nursery", "how to", "best", "near me", "zürich", "日本 旅行", "l'été",
@@ -111,10 +109,15 @@ def _encoded_rows(
         keys = list(zip(*(columns[name] for name in dimensions), strict=False))
     has_position = search_type not in SEARCH_TYPES_WITHOUT_POSITION
     top = chance.uniform(0.5, 2.0) * len(keys)
-    return tuple(
-        _row_encoder.encode(_wire_row(rank, key, top, chance.random(), has_position=has_position))
-        for rank, key in enumerate(keys)
-    )
+    rows = [
+        _wire_row(rank, values, top, chance.random(), has_position=has_position)
+        for rank, values in enumerate(keys)
+    ]
+    finest = ("page", "query") if has_position else ("page",)
+    if is_balanced(dimensions, finest):
+        finest_rows = _encoded_rows(key, day, search_type, finest)
+        rows = balanced(rows, dimensions, [_row_decoder.decode(row) for row in finest_rows])
+    return tuple(_row_encoder.encode(row) for row in rows)
 
 
 def _columns(
