@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import trio
 
@@ -38,3 +40,24 @@ class HaltSwitch:
     def hurry(self) -> None:
         """Do not write any more either, beyond a transaction that is open."""
         self.hurried.set()
+
+
+@asynccontextmanager
+async def following(outer: HaltSwitch) -> AsyncIterator[HaltSwitch]:
+    """A switch for one of several runs: what stops them all stops it, and not the other way round.
+
+    A switch can stop one run only, since its scope is entered once.
+    """
+    inner = HaltSwitch()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_relay, outer, inner)
+        yield inner
+        nursery.cancel_scope.cancel()
+
+
+async def _relay(outer: HaltSwitch, inner: HaltSwitch) -> None:
+    await outer.requested.wait()
+    if outer.halt is not None:
+        inner.request(outer.halt)
+    await outer.hurried.wait()
+    inner.hurry()

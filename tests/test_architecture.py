@@ -26,7 +26,7 @@ LAYERS = [
     ["fetcher"],
     ["worker", "sequential"],
     ["backfill"],
-    ["rollout/"],
+    ["rollout/", "verify/"],
     ["__init__"],
     ["testing/"],
     ["cli/"],

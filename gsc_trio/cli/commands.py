@@ -21,6 +21,7 @@ MODULES: Mapping[str, str] = {
     "accounts": "gsc_trio.cli.accounts",
     "backfill": "gsc_trio.cli.backfill",
     "status": "gsc_trio.cli.status",
+    "verify": "gsc_trio.cli.verify",
     "rollout": "gsc_trio.cli.rollout",
     "fake-server": "gsc_trio.cli.fake_server",
 }

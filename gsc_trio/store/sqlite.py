@@ -42,6 +42,7 @@ import trio
 from gsc_trio.errors import StorageError
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
+from gsc_trio.store.audit import AuditedDay, audit_day, days_with_anything
 from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, RecordedRun, StoredDay
 from gsc_trio.store.checkpoints import Checkpoints
 from gsc_trio.store.connection import (
@@ -277,6 +278,38 @@ class SqliteStore:
             return ledger.stored_days(
                 self._connection, dataset_id, data_state=query.data_state, start=start, end=end
             )
+
+        return await self._transact(work, "read")
+
+    async def days_with_anything(self, query: SearchAnalyticsQuery) -> Sequence[dt.date]:
+        """The days that a query's ledger or its rows have, oldest first.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+
+        def work() -> Sequence[dt.date]:
+            dataset_id = ledger.find_dataset(self._connection, query)
+            if dataset_id is None:
+                return []
+            return days_with_anything(self._connection, dataset_id, query.dimensions)
+
+        return await self._transact(work, "read")
+
+    async def audit(
+        self, query: SearchAnalyticsQuery, days: Collection[dt.date]
+    ) -> Sequence[AuditedDay]:
+        """Count some days: their rows, and what the ledger says of them.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+
+        def work() -> Sequence[AuditedDay]:
+            dataset_id = ledger.find_dataset(self._connection, query)
+            if dataset_id is None:
+                return []
+            return [audit_day(self._connection, dataset_id, query.dimensions, day) for day in days]
 
         return await self._transact(work, "read")
 

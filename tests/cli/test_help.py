@@ -16,6 +16,7 @@ COMMANDS = [
     "accounts",
     "backfill",
     "status",
+    "verify",
     "rollout",
     "fake-server",
 ]

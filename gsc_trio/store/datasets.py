@@ -1,0 +1,20 @@
+"""The datasets of a database as queries, so that what is stored can be asked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.store.base import Coverage
+
+
+def dataset_queries(coverages: Iterable[Coverage]) -> list[SearchAnalyticsQuery]:
+    """What was asked for, in the order in which it is given; the data state is ``final``."""
+    return [
+        SearchAnalyticsQuery(
+            site_url=coverage.site_url,
+            search_type=coverage.search_type,
+            dimensions=coverage.dimensions,
+        )
+        for coverage in coverages
+    ]
