@@ -16,6 +16,7 @@ from gsc_trio.errors import (
     TransientError,
     UsageError,
 )
+from gsc_trio.filters import DimensionFilter
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Day, Halt, Job, Page, Row, SearchAnalyticsQuery
 from gsc_trio.rate_limiter import Limited, RateLimiter
@@ -28,6 +29,7 @@ __all__ = [
     "ApiError",
     "Concurrency",
     "Day",
+    "DimensionFilter",
     "FinalError",
     "GscTrioError",
     "Halt",

@@ -137,7 +137,7 @@ async def backfill(
         Exception: whatever a callback raises; the run is stopped first.
     """
     today = today or pacific_today()
-    check_range(start, end, today)
+    check_range(start, end, today, is_hourly=query.is_hourly)
     settings = settings or client.settings
     switch = halt_switch or HaltSwitch()
     meter = RunMeter()

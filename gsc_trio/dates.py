@@ -12,6 +12,9 @@ PACIFIC_TIME = ZoneInfo("America/Los_Angeles")
 HISTORY_MONTHS = 16
 """How far back data goes (Source: Search Console help, Performance report)."""
 
+HOURLY_DAYS = 10
+"""How many days, today among them, can be had by the hour (Source: API reference, ``hour``)."""
+
 FINAL_LAG_DAYS = 3
 """After how many days data is final (Source: Search Console help: 2 to 3 days)."""
 
@@ -33,11 +36,16 @@ def oldest_day(today: dt.date) -> dt.date:
     return dt.date(years, month + 1, min(today.day, last_of_month))
 
 
-def check_range(start: dt.date, end: dt.date, today: dt.date) -> None:
+def oldest_hourly_day(today: dt.date) -> dt.date:
+    """The oldest day that can still be had by the hour."""
+    return today - dt.timedelta(days=HOURLY_DAYS - 1)
+
+
+def check_range(start: dt.date, end: dt.date, today: dt.date, *, is_hourly: bool = False) -> None:
     """Refuse days that cannot have data.
 
     Raises:
-        UsageError: reversed, in the future, or older than 16 months.
+        UsageError: reversed, in the future, or older than 16 months; by the hour, than 10 days.
     """
     if start > end:
         raise UsageError(f"the start {start} is after the end {end}: give the earlier date first")
@@ -48,4 +56,10 @@ def check_range(start: dt.date, end: dt.date, today: dt.date) -> None:
         raise UsageError(
             f"the start {start} is older than the {HISTORY_MONTHS} months that Search Console "
             f"keeps: start on {oldest} or later"
+        )
+    oldest = oldest_hourly_day(today)
+    if is_hourly and start < oldest:
+        raise UsageError(
+            f"the start {start} is older than the {HOURLY_DAYS} days that Search Console gives by "
+            f"the hour: start on {oldest} or later"
         )

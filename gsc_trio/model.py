@@ -15,6 +15,7 @@ import attrs
 import msgspec
 
 from gsc_trio.errors import UsageError
+from gsc_trio.filters import DimensionFilter, normalise_filters
 
 MAX_ROW_LIMIT = 25_000
 """The most rows one searchanalytics.query call returns (Source: API reference, ``rowLimit``)."""
@@ -22,17 +23,23 @@ MAX_ROW_LIMIT = 25_000
 SEARCH_TYPES = ("web", "image", "video", "news", "discover", "googleNews")
 """The values of ``type`` (Source: API reference, searchanalytics.query)."""
 
-DATA_STATES = ("final", "all")
-"""The values of ``dataState`` that come by day. ``hourly_all`` comes by hour."""
+DATA_STATES = ("final", "all", "hourly_all")
+"""The values of ``dataState``. ``hourly_all`` comes by hour, the other two by day."""
 
-DIMENSIONS = ("page", "query", "country", "device", "searchAppearance")
+DIMENSIONS = ("hour", "page", "query", "country", "device", "searchAppearance")
 """The dimensions a row can be grouped by beside its date, in the order in which we ask for them.
 
 ``date`` is always given by the job, so it is never asked for; ``hour`` needs ``hourly_all``.
 """
 
+AGGREGATION_TYPES = ("auto", "byPage", "byProperty", "byNewsShowcasePanel")
+"""The values of ``aggregationType`` (Source: API reference, searchanalytics.query)."""
+
 SEARCH_TYPES_WITHOUT_POSITION = ("discover", "googleNews")
 """Google gives no position and refuses the query dimension for these."""
+
+NEWS_SHOWCASE = DimensionFilter("searchAppearance", "equals", "NEWS_SHOWCASE")
+"""What the News Showcase panels are found by (Source: API reference, ``aggregationType``)."""
 
 _DOMAIN_PROPERTY = re.compile(r"sc-domain:[^\s/:?#@]+")
 
@@ -60,8 +67,11 @@ class SearchAnalyticsQuery:
         site_url: the property: ``https://host/`` (URL-prefix) or ``sc-domain:host`` (domain).
         search_type: one of `SEARCH_TYPES`.
         dimensions: any of `DIMENSIONS`, each once; ``searchAppearance`` only alone.
-        data_state: ``final``, or ``all`` to include days that are not final yet.
+        data_state: ``final``, ``all`` to include days that are not final yet, or ``hourly_all``
+            for the ``hour`` dimension, which needs it.
         row_limit: rows a page, 1 to 25,000. A page with fewer rows is the day's last.
+        filters: which rows count: all of them must hold. Their order is normalised.
+        aggregation_type: one of `AGGREGATION_TYPES`; ``auto`` lets Google choose.
 
     Raises:
         UsageError: Google would refuse it; the message says what is allowed.
@@ -74,9 +84,11 @@ class SearchAnalyticsQuery:
     )
     data_state: str = "final"
     row_limit: int = MAX_ROW_LIMIT
+    filters: tuple[DimensionFilter, ...] = attrs.field(default=(), converter=normalise_filters)
+    aggregation_type: str = "auto"
 
     def __attrs_post_init__(self) -> None:
-        _check_site_url(self.site_url)
+        check_site_url(self.site_url)
         if self.search_type not in SEARCH_TYPES:
             raise UsageError(
                 f"unknown search type {self.search_type!r}: use one of {', '.join(SEARCH_TYPES)}"
@@ -89,18 +101,89 @@ class SearchAnalyticsQuery:
             raise UsageError(f"row_limit is {self.row_limit}: use 1 to {MAX_ROW_LIMIT}")
         if "searchAppearance" in self.dimensions and len(self.dimensions) > 1:
             raise UsageError(
-                "searchAppearance cannot be combined with other dimensions: ask for it alone"
+                "searchAppearance cannot be combined with other dimensions: ask for it alone, then "
+                "for the others with a filter on one value, as searchAppearance:equals:VIDEO"
             )
-        if self.search_type in SEARCH_TYPES_WITHOUT_POSITION and "query" in self.dimensions:
+        self._check_hours()
+        self._check_search_type()
+        self._check_aggregation()
+
+    @property
+    def is_hourly(self) -> bool:
+        """Whether rows come by the hour, of which Google keeps a few days only."""
+        return "hour" in self.dimensions
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it asks for all of the property, counted as Google does by itself."""
+        return not self.filters and self.aggregation_type == "auto"
+
+    def _touched(self) -> set[str]:
+        """Dimensions that rows are grouped or filtered by."""
+        return {*self.dimensions, *(each.dimension for each in self.filters)}
+
+    def _check_hours(self) -> None:
+        if self.is_hourly and self.data_state != "hourly_all":
+            raise UsageError(
+                f"the hour dimension needs data state hourly_all, not {self.data_state}: add "
+                "--data-state hourly_all"
+            )
+        if self.data_state == "hourly_all" and not self.is_hourly:
+            raise UsageError(
+                "data state hourly_all needs the hour dimension: add it, for example "
+                "--dimensions hour,page"
+            )
+
+    def _check_search_type(self) -> None:
+        touched = self._touched()
+        if self.search_type in SEARCH_TYPES_WITHOUT_POSITION and "query" in touched:
             raise UsageError(
                 f"search type {self.search_type} has no query dimension: leave query out, "
                 "for example --dimensions page"
             )
-        if self.search_type == "discover" and "device" in self.dimensions:
+        if self.search_type == "discover" and "device" in touched:
             raise UsageError("search type discover has no device dimension: leave device out")
 
+    def _check_aggregation(self) -> None:
+        if self.aggregation_type not in AGGREGATION_TYPES:
+            raise UsageError(
+                f"unknown aggregation type {self.aggregation_type!r}: use one of "
+                f"{', '.join(AGGREGATION_TYPES)}"
+            )
+        if self.aggregation_type == "byProperty":
+            if self.search_type in SEARCH_TYPES_WITHOUT_POSITION:
+                raise UsageError(
+                    f"search type {self.search_type} cannot be aggregated byProperty: use byPage "
+                    "or auto"
+                )
+            if "page" in self._touched():
+                raise UsageError(
+                    "byProperty cannot be combined with the page dimension or a filter on it: use "
+                    "byPage or auto"
+                )
+        if self.aggregation_type == "byNewsShowcasePanel":
+            self._check_news_showcase()
 
-def _check_site_url(site_url: str) -> None:
+    def _check_news_showcase(self) -> None:
+        appearances = {each for each in self.filters if each.dimension == "searchAppearance"}
+        if (
+            self.search_type not in SEARCH_TYPES_WITHOUT_POSITION
+            or appearances != {NEWS_SHOWCASE}
+            or "page" in self._touched()
+        ):
+            raise UsageError(
+                f"byNewsShowcasePanel needs the filter {NEWS_SHOWCASE} as the only one on "
+                "searchAppearance, search type discover or googleNews, and no page dimension or "
+                "filter on it"
+            )
+
+
+def check_site_url(site_url: str) -> None:
+    """Refuse what is no property's name.
+
+    Raises:
+        UsageError: the message says both ways to write one.
+    """
     if site_url.isprintable() and " " not in site_url:
         try:
             parts = urlsplit(site_url)

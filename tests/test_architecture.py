@@ -15,6 +15,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 LAYERS = [
     ["errors"],
+    ["filters"],
     ["model"],
     ["config", "telemetry/", "dates", "garbage", "machine_clock", "serving"],
     ["wire/", "store/base", "quota_window"],

@@ -7,7 +7,19 @@ from typing import Any
 import pytest
 
 from gsc_trio.errors import UsageError
+from gsc_trio.filters import parse_filter
 from gsc_trio.model import SearchAnalyticsQuery
+
+SHOP = parse_filter("page:contains:/shop/")
+SHOES = parse_filter("query:equals:shoes")
+MOBILE = parse_filter("device:equals:MOBILE")
+VIDEO = parse_filter("searchAppearance:equals:VIDEO")
+NEWS_SHOWCASE_PANELS: dict[str, Any] = {
+    "search_type": "googleNews",
+    "dimensions": ("country",),
+    "filters": [parse_filter("searchAppearance:equals:NEWS_SHOWCASE")],
+    "aggregation_type": "byNewsShowcasePanel",
+}
 
 
 @pytest.mark.parametrize(
@@ -59,14 +71,39 @@ def test_the_order_of_dimensions_makes_no_difference_and_date_is_implied() -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dimensions": ("page", "colour")}, "unknown dimension 'colour': use any of date, page"),
+        (
+            {"dimensions": ("page", "colour")},
+            "unknown dimension 'colour': use any of date, hour, page",
+        ),
         ({"dimensions": ("page", "page")}, "'page' is named more than once"),
         ({"dimensions": ("searchAppearance", "page")}, "searchAppearance cannot be combined"),
         ({"search_type": "maps"}, "unknown search type 'maps': use one of web, image"),
         ({"search_type": "discover"}, "discover has no query dimension"),
         ({"search_type": "googleNews"}, "googleNews has no query dimension"),
         ({"search_type": "discover", "dimensions": ("device",)}, "discover has no device"),
-        ({"data_state": "hourly_all"}, "unknown data state 'hourly_all': use one of final, all"),
+        ({"search_type": "discover", "dimensions": (), "filters": [MOBILE]}, "no device"),
+        ({"search_type": "googleNews", "dimensions": (), "filters": [SHOES]}, "no query"),
+        (
+            {"data_state": "hourly"},
+            "unknown data state 'hourly': use one of final, all, hourly_all",
+        ),
+        ({"data_state": "hourly_all"}, "hourly_all needs the hour dimension: .* hour,page"),
+        ({"dimensions": ("hour",)}, "hour dimension needs data state hourly_all, not final"),
+        ({"dimensions": ("hour",), "data_state": "all"}, "hourly_all, not all"),
+        ({"aggregation_type": "bySite"}, "unknown aggregation type 'bySite': use one of auto, byP"),
+        ({"aggregation_type": "byProperty"}, "byProperty cannot be combined with the page"),
+        (
+            {"aggregation_type": "byProperty", "dimensions": (), "filters": [SHOP]},
+            "byProperty cannot be combined with the page",
+        ),
+        (
+            {"aggregation_type": "byProperty", "dimensions": (), "search_type": "discover"},
+            "discover cannot be aggregated byProperty",
+        ),
+        ({"aggregation_type": "byNewsShowcasePanel", "dimensions": ()}, "needs the filter search"),
+        (NEWS_SHOWCASE_PANELS | {"search_type": "web"}, "search type discover or googleNews"),
+        (NEWS_SHOWCASE_PANELS | {"dimensions": ("page",)}, "no page dimension"),
+        (NEWS_SHOWCASE_PANELS | {"filters": [VIDEO]}, "needs the filter searchAppearance:equals:N"),
         ({"row_limit": 0}, "use 1 to 25000"),
         ({"row_limit": 25_001}, "use 1 to 25000"),
     ],
@@ -76,3 +113,26 @@ def test_what_google_would_refuse_is_refused_before_any_request(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         SearchAnalyticsQuery("sc-domain:example.com", **options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        NEWS_SHOWCASE_PANELS,
+        {"dimensions": ("hour", "page"), "data_state": "hourly_all"},
+        {"dimensions": ("page", "query"), "filters": [VIDEO], "aggregation_type": "byPage"},
+        {"dimensions": (), "aggregation_type": "byProperty"},
+        {"dimensions": ("page", "country"), "search_type": "discover", "filters": [SHOP]},
+        {"dimensions": ("page", "device"), "search_type": "googleNews", "filters": [MOBILE]},
+    ],
+)
+def test_every_kind_that_google_has_may_be_asked_for(options: dict[str, Any]) -> None:
+    SearchAnalyticsQuery("sc-domain:example.com", **options)
+
+
+def test_the_order_of_filters_makes_no_difference() -> None:
+    one, other = (
+        SearchAnalyticsQuery("sc-domain:example.com", filters=filters)
+        for filters in ((SHOP, MOBILE, SHOES), (MOBILE, SHOES, SHOP, MOBILE))
+    )
+    assert one == other

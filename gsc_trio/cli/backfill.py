@@ -24,7 +24,14 @@ from gsc_trio.config import PROFILES
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
-from gsc_trio.model import DATA_STATES, DIMENSIONS, SEARCH_TYPES, SearchAnalyticsQuery
+from gsc_trio.filters import OPERATORS, parse_filter
+from gsc_trio.model import (
+    AGGREGATION_TYPES,
+    DATA_STATES,
+    DIMENSIONS,
+    SEARCH_TYPES,
+    SearchAnalyticsQuery,
+)
 from gsc_trio.summary import RunSummary
 
 EXIT_CODES = {"complete": COMPLETE, "interrupted": INTERRUPTED}
@@ -46,6 +53,11 @@ Examples:
   gsc-trio backfill https://example.com/ --days 90 --db gsc.db
   gsc-trio backfill sc-domain:example.com --db gsc.db --start 2025-01-01 --end 2025-03-31
   gsc-trio backfill sc-domain:example.com --db gsc.db --search-type discover --dimensions page
+  gsc-trio backfill sc-domain:example.com --db gsc.db --filter page:contains:/shop/ \\
+      --filter country:equals:deu
+  gsc-trio backfill sc-domain:example.com --db gsc.db --dimensions hour,page --data-state hourly_all
+  gsc-trio backfill sc-domain:example.com --db gsc.db --dimensions searchAppearance
+  gsc-trio backfill sc-domain:example.com --db gsc.db --filter searchAppearance:equals:VIDEO
   gsc-trio backfill sc-domain:example.com --db gsc.db --profile sequential   # the plain loop
   gsc-trio backfill sc-domain:example.com --db gsc.db --no-progress --json | jq .rows
   gsc-trio backfill sc-domain:example.com --db gsc.db --metrics-port 9464 --log-format json
@@ -83,7 +95,8 @@ under way end first. 1 is the rollback."""
     show_default=True,
     metavar="NAMES",
     help=f"What rows are grouped by beside the date, with commas: {', '.join(DIMENSIONS)}; "
-    "or date alone, for one row a day.",
+    "or date alone, for one row a day. searchAppearance goes alone; hour needs --data-state "
+    "hourly_all.",
 )
 @click.option(
     "--search-type",
@@ -97,7 +110,23 @@ under way end first. 1 is the rollback."""
     default="final",
     show_default=True,
     metavar="STATE",
-    help=f"One of {', '.join(DATA_STATES)}; all brings days that are not final yet, too.",
+    help=f"One of {', '.join(DATA_STATES)}; all brings days that are not final yet, too, "
+    "hourly_all those of the last 10 days by the hour.",
+)
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="FILTER",
+    help="Only what fits, as page:contains:/shop/: a dimension, an operator "
+    f"({', '.join(OPERATORS)}) and an expression. Several must all fit.",
+)
+@click.option(
+    "--aggregation-type",
+    default="auto",
+    show_default=True,
+    metavar="TYPE",
+    help=f"How results that show several pages are counted: {', '.join(AGGREGATION_TYPES)}.",
 )
 @click.option(
     "--wait",
@@ -135,6 +164,8 @@ def command(
     dimensions: str,
     search_type: str,
     data_state: str,
+    filters: tuple[str, ...],
+    aggregation_type: str,
     waits_for_database: bool,
     config_file: Path | None,
     profile: str | None,
@@ -151,9 +182,11 @@ def command(
         search_type=search_type,
         dimensions=tuple(name.strip() for name in dimensions.split(",")),
         data_state=data_state,
+        filters=tuple(map(parse_filter, filters)),
+        aggregation_type=aggregation_type,
     )
     today = pacific_today()
-    first_day, last_day = choose_days(days, start, end, today)
+    first_day, last_day = choose_days(days, start, end, today, is_hourly=query.is_hourly)
     credentials = choose_credentials(settings, site)
     request = BackfillRequest(
         query,

@@ -6,6 +6,7 @@ import datetime as dt
 import shlex
 from pathlib import Path
 
+from gsc_trio.filters import filters_as_text
 from gsc_trio.model import SEARCH_TYPES_WITHOUT_POSITION, SearchAnalyticsQuery
 from gsc_trio.store.schema import column_of, dimensions_as_text
 
@@ -21,15 +22,16 @@ def example_commands(query: SearchAnalyticsQuery, database: Path, last_day: dt.d
 
 def example_queries(query: SearchAnalyticsQuery, last_day: dt.date) -> list[str]:
     """Clicks by day, and the top values of the last dimension over four weeks."""
-    view, position = "searchdata_site_impression", "sum_top_position"
-    if "page" in query.dimensions:
-        view, position = "searchdata_url_impression", "sum_position"
+    view, position = _view_of(query)
     sums = "SUM(clicks) AS clicks, SUM(impressions) AS impressions"
     chosen = (
         f"FROM {view} WHERE site_url = {_literal(query.site_url)} "
         f"AND search_type = {_literal(query.search_type)} "
         f"AND dimensions = {_literal(dimensions_as_text(query.dimensions))}"
     )
+    if view in {"filtered_impression", "hourly_impression"}:
+        chosen += f" AND filters = {_literal(filters_as_text(query.filters))}"
+        chosen += f" AND aggregation_type = {_literal(query.aggregation_type)}"
     by_day = f"SELECT data_date, {sums} {chosen} GROUP BY 1 ORDER BY 1 DESC LIMIT 7"
     if not query.dimensions:
         return [by_day]
@@ -42,9 +44,20 @@ def example_queries(query: SearchAnalyticsQuery, last_day: dt.date) -> list[str]
     return [by_day, f"SELECT {column}, {sums} {chosen} GROUP BY 1 ORDER BY 2 DESC LIMIT 10"]
 
 
+def _view_of(query: SearchAnalyticsQuery) -> tuple[str, str]:
+    """Where a query's rows are, and what their positions are called there."""
+    if query.is_hourly:
+        return "hourly_impression", "sum_position"
+    if not query.is_whole:
+        return "filtered_impression", "sum_position"
+    if "page" in query.dimensions:
+        return "searchdata_url_impression", "sum_position"
+    return "searchdata_site_impression", "sum_top_position"
+
+
 def _literal(text: str) -> str:
     escaped = text.replace("'", "''")
-    return f"'{escaped}'"
+    return "||char(10)||".join(f"'{line}'" for line in escaped.split("\n"))
 
 
 def _quoted(sql: str) -> str:

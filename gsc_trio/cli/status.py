@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gsc_trio.cli.failures import COMPLETE
+from gsc_trio.cli.kind_text import kind_text
 from gsc_trio.cli.output import one_line, say, say_json
 from gsc_trio.store.base import Coverage
 from gsc_trio.store.sqlite import open_sqlite_store
@@ -87,7 +88,10 @@ def _cells(coverage: Coverage) -> tuple[str, ...]:
     return (
         one_line(coverage.site_url),
         coverage.search_type,
-        ",".join(coverage.dimensions) or "totals",
+        one_line(
+            (",".join(coverage.dimensions) or "totals")
+            + kind_text(coverage.filters, coverage.aggregation_type)
+        ),
         f"{coverage.days_complete:,}",
         f"{coverage.days_missing:,}",
         f"{coverage.rows:,}",

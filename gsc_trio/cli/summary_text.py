@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gsc_trio.cli.kind_text import kind_text
 from gsc_trio.cli.run import BackfillRequest
 from gsc_trio.cli.sql_examples import example_commands
 from gsc_trio.model import SearchAnalyticsQuery
@@ -36,7 +37,7 @@ def next_text(request: BackfillRequest) -> str:
 def query_text(query: SearchAnalyticsQuery) -> str:
     """What was asked for, as people say it."""
     dimensions = ", ".join(query.dimensions) or "totals"
-    return f"{query.search_type} by {dimensions}"
+    return f"{query.search_type} by {dimensions}{kind_text(query.filters, query.aggregation_type)}"
 
 
 def _counts(summary: RunSummary) -> list[str]:

@@ -21,8 +21,8 @@ import msgspec
 
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.store.connection import open_connection
-from gsc_trio.store.ledger import stored_days
-from gsc_trio.store.schema import column_of, dimensions_as_text, table_of
+from gsc_trio.store.ledger import find_dataset, stored_days
+from gsc_trio.store.schema import column_of, table_of
 
 _ROWS_AT_ONCE = 10_000
 
@@ -109,7 +109,7 @@ class Reference:
     def _sorted_rows(self, path: Path, day: dt.date) -> list[tuple[object, ...]]:
         """A day's rows without their numbers, in an order of their own."""
         with closing(open_connection(path, create=False, read_only=True)) as connection:
-            dataset_id = _dataset_id(connection, self.query)
+            dataset_id = find_dataset(connection, self.query)
             if dataset_id is None:
                 return []
             portions = _rows(connection, dataset_id, self.query.dimensions, day)
@@ -122,7 +122,7 @@ def day_contents(
     """Read some days of a database; a day that is not there has no rows."""
     with closing(open_connection(path, create=False, read_only=True)) as connection:
         connection.execute("BEGIN")  # one state of the database
-        dataset_id = _dataset_id(connection, query)
+        dataset_id = find_dataset(connection, query)
         return {day: _content(connection, dataset_id, query.dimensions, day) for day in days}
 
 
@@ -133,18 +133,10 @@ def days_stored(path: Path, query: SearchAnalyticsQuery, days: Iterable[dt.date]
         UsageError: there is none, or it is not of this package and version.
     """
     with closing(open_connection(path, create=False, read_only=True)) as connection:
-        dataset_id = _dataset_id(connection, query)
+        dataset_id = find_dataset(connection, query)
         if dataset_id is None:
             return 0
         return len(set(stored_days(connection, dataset_id, data_state="all")).intersection(days))
-
-
-def _dataset_id(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int | None:
-    found = connection.execute(
-        "SELECT id FROM dataset WHERE site_url = ? AND search_type = ? AND dimensions = ?",
-        (query.site_url, query.search_type, dimensions_as_text(query.dimensions)),
-    ).fetchone()
-    return found[0] if found else None
 
 
 def _content(

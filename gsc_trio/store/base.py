@@ -7,9 +7,10 @@ A data engineer brings another by writing a class with these methods. What every
    not depend on which pages came together.
 2. It is idempotent: the same page written twice leaves what one write leaves. A day's first page
    (``start_row`` 0) replaces whatever the day held before.
-3. Queries that differ in site, search type or dimensions never share rows. ``data_state`` is no
-   part of that identity: days fetched as ``all`` may not be final, so for a ``final`` query they
-   count as missing, while for an ``all`` query days fetched as ``final`` count as present.
+3. Queries that differ in site, search type, dimensions, filters or type of aggregation never share
+   rows. ``data_state`` is no part of that identity: days fetched as ``all`` may not be final, so
+   for a ``final`` query they count as missing, while for an ``all`` query days fetched as ``final``
+   count as present.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Protocol
 
 import attrs
 
+from gsc_trio.filters import DimensionFilter
 from gsc_trio.machine_clock import Moment
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 
@@ -36,7 +38,7 @@ class StoredDay:
 
 @attrs.frozen
 class Coverage:
-    """What is stored of one site, search type and set of dimensions."""
+    """What is stored of one dataset."""
 
     site_url: str
     search_type: str
@@ -51,6 +53,8 @@ class Coverage:
     """Jobs that were in flight when the database was last written to."""
     in_flight_since: dt.datetime | None
     """When the oldest of them was taken, in UTC."""
+    aggregation_type: str = "auto"
+    filters: tuple[DimensionFilter, ...] = ()
 
 
 @attrs.frozen

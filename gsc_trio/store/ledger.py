@@ -13,9 +13,11 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
+from gsc_trio.filters import filters_as_text, filters_from_text
 from gsc_trio.model import InFlightChanges, Job, Page, SearchAnalyticsQuery
 from gsc_trio.store.base import Coverage, StoredDay
 from gsc_trio.store.schema import (
+    DATASET_IDENTITY,
     as_sqlite_utils,
     create_rows_table,
     dimensions_as_text,
@@ -35,25 +37,37 @@ class _LedgerEntry:
 def ensure_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int:
     """The number of a query's dataset; it and its table are created if they are not there."""
     dataset_id = find_dataset(connection, query)
-    if dataset_id is None:
-        inserted = connection.execute(
-            "INSERT INTO dataset (site_url, search_type, dimensions) VALUES (?, ?, ?)",
-            _identity(query),
-        )
-        dataset_id = inserted.lastrowid or 0
-        create_rows_table(as_sqlite_utils(connection), query.dimensions)
-    return dataset_id
+    if dataset_id is not None:
+        return dataset_id
+    placeholders = ", ".join("?" * len(DATASET_IDENTITY))
+    cursor = connection.execute(
+        f"INSERT INTO dataset ({', '.join(DATASET_IDENTITY)}) VALUES ({placeholders}) "  # noqa: S608
+        "RETURNING id",
+        _identity(query),
+    )
+    [new_id] = cursor.fetchone()
+    cursor.close()
+    create_rows_table(as_sqlite_utils(connection), query.dimensions)
+    return int(new_id)
 
 
 def find_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int | None:
     """The number of a query's dataset, if there is one."""
-    select = "SELECT id FROM dataset WHERE site_url = ? AND search_type = ? AND dimensions = ?"
+    where = " AND ".join(f"{column} = ?" for column in DATASET_IDENTITY)
+    select = f"SELECT id FROM dataset WHERE {where}"  # noqa: S608
     found = connection.execute(select, _identity(query)).fetchone()
-    return found[0] if found else None
+    return int(found[0]) if found else None
 
 
-def _identity(query: SearchAnalyticsQuery) -> tuple[str, str, str]:
-    return query.site_url, query.search_type, dimensions_as_text(query.dimensions)
+def _identity(query: SearchAnalyticsQuery) -> tuple[str, ...]:
+    """What a query has for each column of `DATASET_IDENTITY`."""
+    return (
+        query.site_url,
+        query.search_type,
+        dimensions_as_text(query.dimensions),
+        query.aggregation_type,
+        filters_as_text(query.filters),
+    )
 
 
 def forget_pages(
@@ -154,7 +168,7 @@ def clear_in_flight(connection: sqlite3.Connection, dataset_id: int) -> None:
 
 
 def read_coverage(connection: sqlite3.Connection) -> list[Coverage]:
-    """What there is of every dataset that has anything, by site, search type and dimensions."""
+    """What there is of every dataset that has anything, in the order of their identities."""
     in_flight: Mapping[int, tuple[int, str]] = {
         dataset_id: (count, since)
         for dataset_id, count, since in connection.execute(
@@ -162,11 +176,11 @@ def read_coverage(connection: sqlite3.Connection) -> list[Coverage]:
         )
     }
     datasets = connection.execute(
-        "SELECT id, site_url, search_type, dimensions FROM dataset "
-        "ORDER BY site_url, search_type, dimensions"
+        "SELECT id, site_url, search_type, dimensions, aggregation_type, filters FROM dataset "
+        "ORDER BY site_url, search_type, dimensions, aggregation_type, filters"
     ).fetchall()
     found = []
-    for dataset_id, site_url, search_type, dimensions in datasets:
+    for dataset_id, site_url, search_type, dimensions, aggregation_type, filters in datasets:
         days = stored_days(connection, dataset_id, data_state="all")
         if not days and dataset_id not in in_flight:
             continue
@@ -186,6 +200,8 @@ def read_coverage(connection: sqlite3.Connection) -> list[Coverage]:
                 last_day=last,
                 in_flight=jobs,
                 in_flight_since=dt.datetime.fromisoformat(since) if since else None,
+                aggregation_type=aggregation_type,
+                filters=filters_from_text(filters),
             )
         )
     return found

@@ -39,6 +39,9 @@ RUN_TABLE = "run"
 TABLES_OF_RUNS = {QUOTA_TABLE, RUN_TABLE}
 """They tell of runs, not of what was fetched: two databases with the same data differ in them."""
 
+DATASET_IDENTITY = ("site_url", "search_type", "dimensions", "aggregation_type", "filters")
+"""The columns by which datasets are told apart; data of different ones is never mixed."""
+
 _KEYED_BY_DATASET = [("dataset_id", "dataset", "id")]
 
 
@@ -70,8 +73,12 @@ def dimensions_from_text(text: str) -> tuple[str, ...]:
 
 def create_rows_table(database: Database, dimensions: tuple[str, ...]) -> None:
     """Create the table of a set of dimensions if there is none, and the views that include it."""
-    if table_of(dimensions) in database.table_names():
-        return
+    if table_of(dimensions) not in database.table_names():
+        _create_rows_table(database, dimensions)
+        refresh_views(database)
+
+
+def _create_rows_table(database: Database, dimensions: tuple[str, ...]) -> None:
     columns = [column_of(dimension) for dimension in dimensions]
     key = ("dataset_id", "data_date", "row_number")
     _create_table(
@@ -91,7 +98,6 @@ def create_rows_table(database: Database, dimensions: tuple[str, ...]) -> None:
         not_null={*key, *columns, "clicks", "impressions"},
         descending="data_date",
     )
-    refresh_views(database)
 
 
 def refresh_views(database: Database) -> None:
@@ -108,6 +114,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     is_ours = _pragma(connection, "application_id") == APPLICATION_ID
     version = _pragma(connection, "user_version") if is_ours else 0
     database = as_sqlite_utils(connection)
+    for view in database.view_names():  # one that names a table keeps it from being renamed
+        database.view(view).drop()
     for migration in MIGRATIONS[version:]:
         migration(database)
     refresh_views(database)
@@ -168,12 +176,10 @@ def _add_quota_grants(database: Database) -> None:
 
 def _number_rows(database: Database) -> None:
     """Give rows that had their dimensions as the key the numbers that Google's order gives them."""
-    for view in database.view_names():  # one that names a table keeps it from being renamed
-        database.view(view).drop()
     for dimensions in list(_stored_dimensions(database)):
         table = table_of(dimensions)
         database.rename_table(table, "unnumbered")
-        create_rows_table(database, dimensions)
+        _create_rows_table(database, dimensions)
         columns = ", ".join(map(column_of, dimensions)) or "data_date"
         measures = "clicks, impressions, sum_position"
         order = f"clicks DESC, impressions DESC, {columns}"
@@ -200,11 +206,21 @@ def _add_runs(database: Database) -> None:
     database.create_table(RUN_TABLE, columns, pk="number", not_null={*columns} - {"number"})
 
 
+def _tell_filtered_datasets_apart(database: Database) -> None:
+    """Filters and the type of aggregation change the data, so they tell datasets apart, too."""
+    table = database.table("dataset")
+    table.add_column("aggregation_type", str, not_null_default="auto")
+    table.add_column("filters", str, not_null_default="")
+    database.execute("DROP INDEX idx_dataset_site_url_search_type_dimensions")
+    table.create_index([*DATASET_IDENTITY], unique=True)
+
+
 MIGRATIONS: list[Callable[[Database], None]] = [
     _create_first_schema,
     _add_quota_grants,
     _number_rows,
     _add_runs,
+    _tell_filtered_datasets_apart,
 ]
 """Each makes the next version of the schema out of the one before; the first out of nothing.
 

@@ -252,7 +252,7 @@ class SqliteStore:
         await self._transact(partial(write_grants, self._connection, grants, forget))
 
     async def coverage(self) -> list[Coverage]:
-        """What is stored, by site, search type and dimensions, whatever its data state.
+        """What is stored of each dataset, whatever its data state.
 
         ``rows`` is what the ledger says that the pages brought; counting would read the whole
         database. A row that Google gave on two pages of a day counts twice there.

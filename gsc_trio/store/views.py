@@ -1,16 +1,20 @@
-"""The views that carry the names of BigQuery's bulk export, so that the same SQL works on both.
+"""The views; two carry the names of BigQuery's bulk export, so that the same SQL works on both.
 
 ``searchdata_url_impression`` has what was asked for with the page dimension,
 ``searchdata_site_impression`` what was asked for without it. What a set of dimensions does not
 have is NULL. A site that is kept with several sets of dimensions has the same clicks in each of
 them: ``WHERE dimensions = 'page,query'`` keeps them apart.
 
+What BigQuery's export does not have is in views of its own, lest it be counted twice there:
+``filtered_impression`` has what was asked for with filters or another type of aggregation, and
+``hourly_impression`` what came by the hour.
+
 Source: https://support.google.com/webmasters/answer/12917991 (tables of the bulk data export).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 from sqlite_utils import Database
@@ -19,18 +23,41 @@ from sqlite_utils import Database
 @attrs.frozen
 class _View:
     name: str
-    has_page: bool
+    takes: Callable[[tuple[str, ...]], bool]
+    """Whether it has the rows of a set of dimensions."""
+    datasets: str
+    """A condition on ``dataset``, or an empty text for all."""
     columns: tuple[tuple[str, str], ...]
     """A name, and the SQL for it over the table of rows and ``dataset``."""
 
 
-_KEPT_BY_DATASET = ("site_url", "search_type", "dimensions")
+_KEPT_BY_DATASET = ("site_url", "search_type", "dimensions", "aggregation_type", "filters")
 _MEASURES = ("data_date", "impressions", "clicks", "sum_position")
+
+_WHOLE = "dataset.filters = '' AND dataset.aggregation_type = 'auto'"
+
+_EVERYTHING = (
+    ("data_date", "data_date"),
+    ("site_url", "site_url"),
+    ("url", "page"),
+    ("query", "query"),
+    ("country", "country"),
+    ("device", "device"),
+    ("search_appearance", "searchAppearance"),
+    ("search_type", "search_type"),
+    ("impressions", "impressions"),
+    ("clicks", "clicks"),
+    ("sum_position", "sum_position"),
+    ("dimensions", "dimensions"),
+    ("filters", "filters"),
+    ("aggregation_type", "aggregation_type"),
+)
 
 _VIEWS = (
     _View(
         "searchdata_url_impression",
-        has_page=True,
+        takes=lambda dimensions: "page" in dimensions and "hour" not in dimensions,
+        datasets=_WHOLE,
         columns=(
             ("data_date", "data_date"),
             ("site_url", "site_url"),
@@ -47,7 +74,8 @@ _VIEWS = (
     ),
     _View(
         "searchdata_site_impression",
-        has_page=False,
+        takes=lambda dimensions: not {"page", "hour"} & {*dimensions},
+        datasets=_WHOLE,
         columns=(
             ("data_date", "data_date"),
             ("site_url", "site_url"),
@@ -63,6 +91,18 @@ _VIEWS = (
             ("dimensions", "dimensions"),
         ),
     ),
+    _View(
+        "filtered_impression",
+        takes=lambda dimensions: "hour" not in dimensions,
+        datasets=f"NOT ({_WHOLE})",
+        columns=_EVERYTHING,
+    ),
+    _View(
+        "hourly_impression",
+        takes=lambda dimensions: "hour" in dimensions,
+        datasets="",
+        columns=(_EVERYTHING[0], ("hour", "hour"), *_EVERYTHING[1:]),
+    ),
 )
 
 
@@ -77,7 +117,7 @@ def create_views(database: Database, tables: Mapping[tuple[str, ...], str]) -> N
         selects = [
             _select(view, dimensions, table)
             for dimensions, table in sorted(tables.items())
-            if ("page" in dimensions) == view.has_page
+            if view.takes(dimensions)
         ]
         sql = "\nUNION ALL\n".join(selects) or _select_nothing(view)
         database.create_view(view.name, sql, replace=True)
@@ -87,9 +127,8 @@ def _select(view: _View, dimensions: tuple[str, ...], table: str) -> str:
     columns = ", ".join(
         f"{_expression(source, dimensions)} AS {name}" for name, source in view.columns
     )
-    return (
-        f"SELECT {columns}\nFROM {table} AS stored JOIN dataset ON dataset.id = stored.dataset_id"
-    )
+    sql = f"SELECT {columns}\nFROM {table} AS stored JOIN dataset ON dataset.id = stored.dataset_id"
+    return f"{sql}\nWHERE {view.datasets}" if view.datasets else sql
 
 
 def _expression(source: str, dimensions: tuple[str, ...]) -> str:

@@ -9,14 +9,10 @@ from functools import lru_cache
 import attrs
 import msgspec
 
-from gsc_trio.model import (
-    DATA_STATES,
-    DIMENSIONS,
-    MAX_ROW_LIMIT,
-    SEARCH_TYPES,
-    SEARCH_TYPES_WITHOUT_POSITION,
-)
+from gsc_trio.dates import FINAL_LAG_DAYS, HOURLY_DAYS, oldest_hourly_day
+from gsc_trio.testing.kinds import rows_of_kind
 from gsc_trio.testing.property import SimulatedProperty
+from gsc_trio.testing.query_request import QueryRequest, refusal_of
 from gsc_trio.testing.spliced_gzip import DeflatedPiece, deflate
 
 
@@ -41,19 +37,6 @@ class Answer:
     def length(self) -> int:
         """How long the body is, in bytes."""
         return len(self.body) if isinstance(self.body, bytes) else self.body.length
-
-
-class QueryRequest(msgspec.Struct, rename="camel"):
-    """The body of searchanalytics.query, as far as the fake understands it."""
-
-    start_date: str
-    end_date: str
-    dimensions: tuple[str, ...] = ()
-    type: str = "web"
-    row_limit: int = 1_000
-    start_row: int = 0
-    data_state: str = "final"
-    aggregation_type: str = "auto"
 
 
 _request_decoder = msgspec.json.Decoder(QueryRequest)
@@ -100,36 +83,12 @@ def parse_query(content: bytes) -> QueryRequest | Answer:
     """Read and check a query; returns Google's refusal if it is not one it would take."""
     try:
         request = _request_decoder.decode(content)
-        start = dt.date.fromisoformat(request.start_date)
-        end = dt.date.fromisoformat(request.end_date)
+        dt.date.fromisoformat(request.start_date)
+        dt.date.fromisoformat(request.end_date)
     except (msgspec.DecodeError, ValueError) as problem:
         return error(400, "badRequest", f"Invalid value: {problem}")
-    dimensions = request.dimensions
-    known = (*DIMENSIONS, "date")
-    checks = {
-        "'startDate' must be before 'endDate'.": start <= end,
-        f"Invalid value at 'dimensions': {dimensions}.": set(dimensions) <= set(known),
-        "Duplicate dimension.": len(set(dimensions)) == len(dimensions),
-        "searchAppearance cannot be grouped with another dimension.": (
-            "searchAppearance" not in dimensions or len(dimensions) == 1
-        ),
-        f"Invalid value at 'type': {request.type}.": request.type in SEARCH_TYPES,
-        f"Invalid value at 'dataState': {request.data_state}.": request.data_state in DATA_STATES,
-        f"'rowLimit' must be in the range [1,{MAX_ROW_LIMIT}].": (
-            1 <= request.row_limit <= MAX_ROW_LIMIT
-        ),
-        "'startRow' must not be negative.": request.start_row >= 0,
-        "The query dimension is not supported for this type.": (
-            request.type not in SEARCH_TYPES_WITHOUT_POSITION or "query" not in dimensions
-        ),
-        "The device dimension is not supported for discover.": (
-            request.type != "discover" or "device" not in dimensions
-        ),
-    }
-    for message, is_fine in checks.items():
-        if not is_fine:
-            return error(400, "invalidParameter", message)
-    return request
+    message = refusal_of(request)
+    return request if message is None else error(400, "invalidParameter", message)
 
 
 def answer_query(
@@ -149,14 +108,19 @@ def answer_query(
     start, end = (dt.date.fromisoformat(day) for day in (request.start_date, request.end_date))
     if request.data_state == "final" and last_final_day is not None:
         end = min(end, last_final_day)
+    if request.data_state == "hourly_all" and last_final_day is not None:
+        today = last_final_day + dt.timedelta(days=FINAL_LAG_DAYS)
+        if start < oldest_hourly_day(today):
+            message = f"Hourly data is available for the last {HOURLY_DAYS} days only."
+            return error(400, "invalidParameter", message)
+        end = min(end, today)
     rows = [_new_row(number, request.dimensions) for number in range(new_rows)]
     for ordinal in range(start.toordinal(), end.toordinal() + 1):
         day = dt.date.fromordinal(ordinal)
-        rows += simulated.encoded_rows(day, request.type, request.dimensions)
+        rows += rows_of_kind(simulated, day, request.type, request.dimensions, request.filters)
     rows = rows[request.start_row : request.start_row + request.row_limit]
     head = b'{"rows":[' + b",".join(rows) + b"]," if rows else b"{"
-    by_page = "byPage" if "page" in request.dimensions else "byProperty"
-    content = head + f'"responseAggregationType":"{by_page}"}}'.encode()
+    content = head + f'"responseAggregationType":"{request.aggregated_by}"}}'.encode()
     return Answer(200, content, rows=len(rows))
 
 

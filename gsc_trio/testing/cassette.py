@@ -27,8 +27,9 @@ import msgspec
 
 from gsc_trio.errors import UsageError
 from gsc_trio.model import SearchAnalyticsQuery
-from gsc_trio.testing.answers import QueryRequest, answer_query
+from gsc_trio.testing.answers import answer_query
 from gsc_trio.testing.property import SimulatedProperty
+from gsc_trio.testing.query_request import QueryRequest, requested
 from gsc_trio.testing.spliced_gzip import DeflatedPiece, deflate, from_gzip
 
 FORMAT = "gsc-trio cassette"
@@ -44,7 +45,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 Origin = Literal["simulated", "recorded"]
 
 
-class RecordedRequest(msgspec.Struct, frozen=True):
+class RecordedRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was asked: the whole of a query for a page of a day."""
 
     site_url: str
@@ -54,6 +55,9 @@ class RecordedRequest(msgspec.Struct, frozen=True):
     start_row: int
     row_limit: int
     data_state: str
+    filters: tuple[str, ...] = ()
+    """As ``page:contains:/shop/``, in the order in which they are asked."""
+    aggregation_type: str = "auto"
 
 
 @attrs.frozen
@@ -186,6 +190,8 @@ def request_for(query: SearchAnalyticsQuery, data_date: dt.date, start_row: int)
         start_row=start_row,
         row_limit=query.row_limit,
         data_state=query.data_state,
+        filters=tuple(map(str, query.filters)),
+        aggregation_type=query.aggregation_type,
     )
 
 
@@ -203,6 +209,8 @@ def _pages(
             row_limit=query.row_limit,
             start_row=start_row,
             data_state=query.data_state,
+            aggregation_type=query.aggregation_type,
+            dimension_filter_groups=requested(query.filters),
         )
         answer = answer_query(simulated, request, None)
         rows = answer.rows

@@ -29,10 +29,10 @@ _COUNTRIES = (
     "pol", "swe", "nor", "mex", "arg", "aus", "zzz",
 )  # fmt: skip
 _DEVICES = ("MOBILE", "DESKTOP", "TABLET")
-_APPEARANCES = ("AMP_BLUE_LINK", "RICHCARD", "VIDEO", "TRANSLATED_RESULT", "PRODUCT_SNIPPETS")
+APPEARANCES = ("AMP_BLUE_LINK", "RICHCARD", "VIDEO", "TRANSLATED_RESULT", "PRODUCT_SNIPPETS")
 
 
-class _WireRow(msgspec.Struct, omit_defaults=True):
+class WireRow(msgspec.Struct, omit_defaults=True):
     """A row as it is written: numbers are int or float, as they fall."""
 
     keys: tuple[str, ...] = ()
@@ -154,7 +154,7 @@ def _columns(
         "query": queries,
         "country": countries,
         "device": devices,
-        "searchAppearance": list(_APPEARANCES[:count]),
+        "searchAppearance": list(APPEARANCES[:count]),
     }
 
 
@@ -165,12 +165,12 @@ def _query_text(page: int, number: int) -> str:
 
 def _wire_row(
     rank: int, keys: tuple[str, ...], top: float, draw: float, *, has_position: bool
-) -> _WireRow:
+) -> WireRow:
     clicks = int(top / (rank + 1) ** 1.1)
     if clicks == 0 and draw < 0.01:
-        return _WireRow(keys, 0, 0, 0)
+        return WireRow(keys, 0, 0, 0)
     impressions = int(clicks * (2 + 20 * draw)) + 1 + int(draw * 10)
     position = 1 + int(draw * 400) / 10 if has_position else None
     if rank % 3 == 1:
-        return _WireRow(keys, float(clicks), float(impressions), clicks / impressions, position)
-    return _WireRow(keys, clicks, impressions, clicks / impressions, position)
+        return WireRow(keys, float(clicks), float(impressions), clicks / impressions, position)
+    return WireRow(keys, clicks, impressions, clicks / impressions, position)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 import attrs
 
-from gsc_trio.testing.answers import Answer, QueryRequest, error
+from gsc_trio.testing.answers import Answer, error
 from gsc_trio.testing.cassette import Cassette, RecordedAnswer, RecordedRequest
+from gsc_trio.testing.query_request import QueryRequest
 
 
 @attrs.frozen
@@ -29,6 +30,11 @@ class RecordedProperty:
                 start_row=request.start_row,
                 row_limit=request.row_limit,
                 data_state=request.data_state,
+                filters=tuple(
+                    f"{each.dimension}:{each.operator}:{each.expression}"
+                    for each in request.filters
+                ),
+                aggregation_type=request.aggregation_type,
             )
         )
         if recorded is None or request.end_date != request.start_date:

@@ -28,7 +28,7 @@ import msgspec
 import trio
 
 from gsc_trio.testing import answers
-from gsc_trio.testing.answers import Answer, QueryRequest
+from gsc_trio.testing.answers import Answer
 from gsc_trio.testing.faults import (
     Action,
     BadGzip,
@@ -46,6 +46,7 @@ from gsc_trio.testing.faults import (
 )
 from gsc_trio.testing.latency import Latency
 from gsc_trio.testing.property import SimulatedProperty
+from gsc_trio.testing.query_request import QueryRequest
 from gsc_trio.testing.quota import Quota
 from gsc_trio.testing.replay import RecordedProperty
 from gsc_trio.testing.response import ConnectionCutError, Response, Send

@@ -24,7 +24,19 @@ from gsc_trio.garbage import collector_paused
 from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
 
 
-class _QueryRequest(msgspec.Struct, rename="camel"):
+class _Filter(msgspec.Struct):
+    dimension: str
+    operator: str
+    expression: str
+
+
+class _FilterGroup(msgspec.Struct, rename="camel"):
+    filters: list[_Filter]
+    group_type: str = "and"
+    """The only way in which Google joins them."""
+
+
+class _QueryRequest(msgspec.Struct, rename="camel", omit_defaults=True):
     start_date: str
     end_date: str
     dimensions: tuple[str, ...]
@@ -32,6 +44,8 @@ class _QueryRequest(msgspec.Struct, rename="camel"):
     data_state: str
     row_limit: int
     start_row: int
+    dimension_filter_groups: list[_FilterGroup] = []
+    aggregation_type: str = "auto"
 
 
 class _QueryResponse(msgspec.Struct):
@@ -74,8 +88,15 @@ def encode_query(query: SearchAnalyticsQuery, job: Job) -> bytes:
             data_state=query.data_state,
             row_limit=query.row_limit,
             start_row=job.start_row,
+            dimension_filter_groups=_filter_groups(query),
+            aggregation_type=query.aggregation_type,
         )
     )
+
+
+def _filter_groups(query: SearchAnalyticsQuery) -> list[_FilterGroup]:
+    filters = [_Filter(each.dimension, each.operator, each.expression) for each in query.filters]
+    return [_FilterGroup(filters)] if filters else []
 
 
 def decode_page(query: SearchAnalyticsQuery, job: Job, content: bytes) -> Page:

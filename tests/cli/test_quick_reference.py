@@ -69,7 +69,7 @@ def test_the_views_table_is_that_of_the_database_and_the_sql_runs(
             described = connection.execute(f"SELECT * FROM {view}").description
             assert columns[::2] == [name for name, *_ in described]
         queries = re.findall(r"```sql\n(.*?)```", QUICK_REFERENCE.read_text("utf-8"), re.DOTALL)
-        assert len(queries) == 4
+        assert len(queries) == 5
         for sql in queries:
             connection.execute(sql).fetchall()
         assert connection.execute(queries[0]).fetchall()

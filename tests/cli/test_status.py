@@ -42,6 +42,8 @@ def test_status_says_what_is_there(run_cli: RunCli, api_root: str, fake: FakeSea
         "last_day": str(end),
         "in_flight": 0,
         "in_flight_since": None,
+        "aggregation_type": "auto",
+        "filters": [],
     }
     assert rows["web"]["days_missing"] in {365 + 1 - 5, 366 + 1 - 5}
     assert (rows["discover"]["dimensions"], rows["discover"]["days_complete"]) == (["page"], 2)

@@ -356,16 +356,3 @@ async def test_programs_that_make_a_database_at_once_make_one(path: Path) -> Non
             assert gate is not None
             await gate.aclose()
     assert f"PRAGMA user_version = {len(schema.MIGRATIONS)};" in comparable_dump(path)
-
-
-async def test_a_database_of_the_first_version_keeps_its_pages(
-    path: Path, query: SearchAnalyticsQuery, make_page: MakePage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as first_version:
-        first_version.setattr("gsc_trio.store.connection.MIGRATIONS", schema.MIGRATIONS[:1])
-        first_version.setattr("gsc_trio.store.schema.MIGRATIONS", schema.MIGRATIONS[:1])
-        async with open_sqlite_store(path) as store:
-            await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
-    async with open_sqlite_store(path) as store:
-        assert await store.begin_run(query, dt.date(2024, 1, 1), dt.date(2024, 1, 1))
-        assert await store.recent_grants() == []

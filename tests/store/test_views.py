@@ -8,6 +8,9 @@ from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
+import attrs
+
+from gsc_trio.filters import DimensionFilter
 from gsc_trio.model import DIMENSIONS, InFlightChanges, Page, Row, SearchAnalyticsQuery
 from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 
@@ -15,6 +18,14 @@ MakePage = Callable[..., Page]
 
 NO_CHANGES = InFlightChanges()
 SITE = "https://example.com/"
+FIRST, LAST = ("2024-01-01", SITE), ("web", 10, 3, 5.0)
+
+VIEWS = (
+    "searchdata_url_impression",
+    "searchdata_site_impression",
+    "filtered_impression",
+    "hourly_impression",
+)
 
 URL_COLUMNS = [
     "data_date",
@@ -126,14 +137,59 @@ async def test_a_view_finds_one_sites_days_by_their_key(
 
 async def test_every_set_of_dimensions_has_its_table_and_its_view(path: Path) -> None:
     *combinable, alone = DIMENSIONS
-    sets = [dimensions for size in range(5) for dimensions in combinations(combinable, size)]
+    sets = [dimensions for size in range(6) for dimensions in combinations(combinable, size)]
     async with open_sqlite_store(path) as store:
         for dimensions in (*sets, (alone,)):
-            query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
+            data_state = "hourly_all" if "hour" in dimensions else "final"
+            query = SearchAnalyticsQuery(SITE, dimensions=dimensions, data_state=data_state)
             await store.begin_run(query, dt.date(2024, 1, 1), dt.date(2024, 1, 1))
-        read_view(store._connection, "searchdata_url_impression")
-        read_view(store._connection, "searchdata_site_impression")
+        for view in VIEWS:
+            read_view(store._connection, view)
         tables = store._connection.execute(
             "SELECT count(*) FROM sqlite_master WHERE name GLOB 'search_analytics_by_*'"
         ).fetchone()
-    assert tables == (17,)
+    assert tables == (33,)
+
+
+async def test_what_is_filtered_or_aggregated_otherwise_is_not_counted_twice(
+    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+) -> None:
+    whole = SearchAnalyticsQuery(SITE, dimensions=("country",))
+    shops = DimensionFilter("page", "contains", "/shop/")
+    mobile = DimensionFilter("device", "equals", "MOBILE")
+    for number, query in enumerate(
+        (
+            whole,
+            attrs.evolve(whole, filters=(mobile, shops)),
+            attrs.evolve(whole, filters=(shops,)),
+            attrs.evolve(whole, aggregation_type="byPage"),
+        )
+    ):
+        rows = [Row((f"c{number}",), 3.0, 10.0, 1.5)]
+        await store.write_pages(query, [make_page(1, rows=rows)], NO_CHANGES)
+    whole_view = "SELECT country FROM searchdata_site_impression"
+    assert reader.execute(whole_view).fetchall() == [("c0",)]
+    assert reader.execute(
+        "SELECT data_date, site_url, url, query, country, device, search_appearance, search_type, "
+        "impressions, clicks, sum_position, dimensions, filters, aggregation_type "
+        "FROM filtered_impression ORDER BY country"
+    ).fetchall() == [
+        (*FIRST, None, None, country, None, None, *LAST, "country", filters, aggregation_type)
+        for country, filters, aggregation_type in [
+            ("c1", "page:contains:/shop/\ndevice:equals:MOBILE", "auto"),
+            ("c2", "page:contains:/shop/", "auto"),
+            ("c3", "", "byPage"),
+        ]
+    ]
+
+
+async def test_hours_are_in_a_view_of_their_own(
+    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+) -> None:
+    query = SearchAnalyticsQuery(SITE, dimensions=("page", "hour"), data_state="hourly_all")
+    rows = [Row(("2024-01-01T05:00:00-08:00", "PAGE"), 3.0, 10.0, 1.5)]
+    await store.write_pages(query, [make_page(1, rows=rows)], NO_CHANGES)
+    found = reader.execute("SELECT hour, url, clicks, filters FROM hourly_impression").fetchall()
+    assert found == [("2024-01-01T05:00:00-08:00", "PAGE", 3, "")]
+    for view in set(VIEWS) - {"hourly_impression"}:
+        assert read_view(reader, view)[1] == []

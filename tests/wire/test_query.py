@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsc_trio.errors import MalformedResponseError
+from gsc_trio.filters import parse_filter
 from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
 from gsc_trio.wire import query as wire_query
 from gsc_trio.wire.query import decode_page, decode_page_in_steps, encode_query, query_path
@@ -52,6 +53,34 @@ def test_a_query_is_sent_as_google_documents_it() -> None:
         "rowLimit": 10,
         "startRow": 25_000,
     }
+
+
+def test_filters_go_into_one_group_and_so_does_nothing_that_was_not_asked_for() -> None:
+    filters = ("page:contains:/a:b/", "query:excludingRegex:^x")
+    query = SearchAnalyticsQuery(
+        "https://example.com/",
+        dimensions=("page", "hour"),
+        data_state="hourly_all",
+        filters=tuple(map(parse_filter, filters)),
+        aggregation_type="byPage",
+    )
+    sent = json.loads(encode_query(query, JOB))
+    assert sent["dimensions"] == ["hour", "page"]
+    assert sent["dataState"] == "hourly_all"
+    assert sent["aggregationType"] == "byPage"
+    assert sent["dimensionFilterGroups"] == [
+        {
+            "groupType": "and",
+            "filters": [
+                {"dimension": "page", "operator": "contains", "expression": "/a:b/"},
+                {"dimension": "query", "operator": "excludingRegex", "expression": "^x"},
+            ],
+        }
+    ]
+    assert (
+        not {"aggregationType", "dimensionFilterGroups"}
+        & json.loads(encode_query(QUERY, JOB)).keys()
+    )
 
 
 def test_a_query_without_dimensions_asks_for_none() -> None:
