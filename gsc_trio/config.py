@@ -21,11 +21,16 @@ from urllib.parse import urlsplit
 import attrs
 
 from gsc_trio.errors import UsageError
+from gsc_trio.toml_lines import place_in
 
 ENVIRONMENT_PREFIX = "GSC_TRIO_"
 
 HIGHEST_CONCURRENCY = 100
 """As many workers as there may be."""
+
+SYNC_TABLES = "sync"
+"""The tables of a settings file that say what `gsc-trio sync` keeps up to date; they are read by
+`gsc_trio.sync.targets`, and are no settings."""
 
 AUTO_BEGINS_WITH = 3
 """How many workers ``max_concurrency = "auto"`` has at first."""
@@ -268,18 +273,22 @@ def _read_file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"cannot read the settings file {path}: {error.strerror}") from None
     try:
-        loaded = tomllib.loads(content.decode())
+        text = content.decode()
+        loaded = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"the settings file {path} is not valid TOML: {error}") from None
+    loaded.pop(SYNC_TABLES, None)
     known = ("profile", *attrs.fields_dict(Settings))
     for name, value in loaded.items():
+        place = place_in(path, text, name)
         if name not in known:
-            raise UsageError(f"{path} has an unknown setting {name!r}: {_suggestion(name, known)}")
+            names = (*known, SYNC_TABLES)
+            raise UsageError(f"{place}: unknown setting {name!r}: {suggestion(name, names)}")
         if name == "profile":
             if not isinstance(value, str):
-                raise UsageError(f"profile in {path} is {value!r}: it must be a string")
+                raise UsageError(f"profile in {place} is {value!r}: it must be a string")
         else:
-            check_setting(name, value, f"{name} in {path}")
+            check_setting(name, value, f"{name} in {place}")
     return loaded
 
 
@@ -292,13 +301,14 @@ def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             continue
         # A mis-spelt variable that is passed over would be a rollback that did not happen.
         if variable not in known:
-            raise UsageError(f"unknown variable {variable}: {_suggestion(variable, known)}")
+            raise UsageError(f"unknown variable {variable}: {suggestion(variable, known)}")
         if variable in names and text:
             values[names[variable]] = parse_setting(names[variable], text, variable)
     return values
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What may have been meant by a name that does not exist."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
 

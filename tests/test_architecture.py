@@ -14,7 +14,7 @@ PACKAGE = Path(gsc_trio.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["errors"],
+    ["errors", "toml_lines"],
     ["filters"],
     ["model"],
     ["config", "telemetry/", "dates", "garbage", "machine_clock", "serving"],
@@ -27,7 +27,7 @@ LAYERS = [
     ["fetcher"],
     ["worker", "sequential"],
     ["backfill"],
-    ["rollout/", "verify/"],
+    ["rollout/", "verify/", "sync/"],
     ["__init__"],
     ["testing/"],
     ["cli/"],

@@ -133,7 +133,8 @@ def test_a_message_names_the_source(settings_file: Path) -> None:
     settings_file.write_text("batch_size = 0\n")
     expected = "use a whole number from 1 to 1,000"
     assert (
-        usage_error(config_file=settings_file) == f"batch_size in {settings_file} is 0: {expected}"
+        usage_error(config_file=settings_file)
+        == f"batch_size in {settings_file}, line 1 is 0: {expected}"
     )
     assert (
         usage_error({"GSC_TRIO_BATCH_SIZE": "5000"}) == f"GSC_TRIO_BATCH_SIZE is 5,000: {expected}"
@@ -200,7 +201,7 @@ def test_keyword_arguments_must_have_the_right_types(name: str, value: object) -
 def test_an_unknown_setting_in_a_file_is_refused_with_a_suggestion(settings_file: Path) -> None:
     settings_file.write_text("max_concurency = 1\n")
     assert usage_error(config_file=settings_file) == (
-        f"{settings_file} has an unknown setting 'max_concurency': did you mean max_concurrency?"
+        f"{settings_file}, line 1: unknown setting 'max_concurency': did you mean max_concurrency?"
     )
     settings_file.write_text("[client]\ntimeout = 1\n")
     assert "there are profile, max_concurrency, " in usage_error(config_file=settings_file)

@@ -20,6 +20,7 @@ MODULES: Mapping[str, str] = {
     "logout": "gsc_trio.cli.logout",
     "accounts": "gsc_trio.cli.accounts",
     "backfill": "gsc_trio.cli.backfill",
+    "sync": "gsc_trio.cli.sync",
     "status": "gsc_trio.cli.status",
     "verify": "gsc_trio.cli.verify",
     "rollout": "gsc_trio.cli.rollout",

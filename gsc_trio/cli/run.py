@@ -82,7 +82,9 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
             display.tell,
             live_settings,
         )
-        async with _opened_store(request, display, halt_switch) as store:
+        async with opened_store(
+            request.database, display, halt_switch, waits=request.waits_for_database
+        ) as store:
             if store is None:
                 query = request.query
                 summary = RunMeter().summary(
@@ -124,22 +126,20 @@ async def _run(
 
 
 @asynccontextmanager
-async def _opened_store(
-    request: BackfillRequest, display: Display, halt_switch: HaltSwitch
+async def opened_store(
+    database: Path, display: Display, halt_switch: HaltSwitch, *, waits: bool
 ) -> AsyncIterator[SqliteStore | None]:
     """The store; None if the run was halted while it waited for another process."""
     store = None
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_sqlite_store(request.database))
+            store = await stack.enter_async_context(open_sqlite_store(database))
         except DatabaseInUseError as error:
-            if not request.waits_for_database:
+            if not waits:
                 raise DatabaseInUseError(f"{error}, or use --wait") from None
             await trio.to_thread.run_sync(display.tell, f"{error}; waiting for it")
             async with move_on_when(halt_switch.requested.wait):
-                store = await stack.enter_async_context(
-                    open_sqlite_store(request.database, wait=True)
-                )
+                store = await stack.enter_async_context(open_sqlite_store(database, wait=True))
         yield store
 
 

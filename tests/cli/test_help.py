@@ -15,6 +15,7 @@ COMMANDS = [
     "logout",
     "accounts",
     "backfill",
+    "sync",
     "status",
     "verify",
     "rollout",

@@ -64,10 +64,13 @@ async def test_the_concurrency_follows_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("max_concurrency = 0", "max_concurrency in gsc-trio.toml is 0: use a whole number from 1"),
+        (
+            "max_concurrency = 0",
+            "max_concurrency in gsc-trio.toml, line 1 is 0: use a whole number from",
+        ),
         ("max_concurrency = ", "the settings file gsc-trio.toml is not valid TOML: "),
-        ("max_concurency = 1", "gsc-trio.toml has an unknown setting 'max_concurency': did you"),
-        ("max_concurrency = 1\nbatch_size = 0", "batch_size in gsc-trio.toml is 0: "),
+        ("max_concurency = 1", "gsc-trio.toml, line 1: unknown setting 'max_concurency': did you"),
+        ("max_concurrency = 1\nbatch_size = 0", "batch_size in gsc-trio.toml, line 2 is 0: "),
     ],
 )
 async def test_a_file_with_a_mistake_changes_nothing(text: str, told: str) -> None:

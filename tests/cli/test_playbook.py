@@ -119,7 +119,7 @@ def test_a_block_runs(block: str, surroundings: Path, run_cli: RunCli) -> None:
         with_file = ("--days", 300, "--batch-size", 1, "--config", "gsc-trio.toml")
         with started("backfill", SITE, "--db", "gsc.db", *with_file) as process:
             wait_until(lambda: Path("gsc.db-lock").exists())
-            with running(block):
+            with block_running(block):
                 assert process.stderr is not None
                 told = next(line for line in process.stderr if line.startswith("SIGHUP"))
         assert "max_concurrency 3 → 1" in told

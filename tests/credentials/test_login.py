@@ -66,7 +66,7 @@ class Stage:
         return page
 
     async def sign_in(
-        self, person: Person | None = None, *, timeout_seconds: float = 5.0
+        self, person: Person | None = None, *, timeout_seconds: float = 60.0
     ) -> Tokens:
         return await sign_in(
             client_of(self.oauth),
@@ -162,7 +162,7 @@ async def failure_of(oauth: FakeOAuthServer, client: OAuthClient | None = None) 
         stage = Stage(oauth, transport)
         try:
             await sign_in(
-                client or client_of(oauth), stage.person(), timeout_seconds=5, transport=transport
+                client or client_of(oauth), stage.person(), timeout_seconds=60, transport=transport
             )
         except GscTrioError as error:
             return error

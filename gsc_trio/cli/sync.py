@@ -1,0 +1,296 @@
+"""``gsc-trio sync``: bring a database up to date, by hand or every day by a timer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+import trio
+
+from gsc_trio.access import TokenSource
+from gsc_trio.cli.display import Display
+from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED
+from gsc_trio.cli.live_settings import SettingsSources
+from gsc_trio.cli.options import settings_options
+from gsc_trio.cli.output import one_line, say, say_json
+from gsc_trio.cli.run import opened_store, shown_progress
+from gsc_trio.cli.signals import halt_on_signals
+from gsc_trio.cli.summary_text import query_text
+from gsc_trio.cli.telemetry import (
+    TelemetryOptions,
+    choose_shown,
+    open_telemetry,
+    telemetry_options,
+)
+from gsc_trio.client import SearchConsole, open_search_console
+from gsc_trio.config import PROFILES, Settings
+from gsc_trio.credentials.choice import choose_credentials
+from gsc_trio.dates import pacific_today
+from gsc_trio.errors import UsageError
+from gsc_trio.halt import HaltSwitch
+from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.store.datasets import dataset_queries
+from gsc_trio.store.sqlite import open_sqlite_store
+from gsc_trio.sync.budget import BudgetedRateLimiter
+from gsc_trio.sync.run import GOOD, TargetResult, sync
+from gsc_trio.sync.targets import SyncTarget, read_targets
+from gsc_trio.telemetry.instrument import Instruments
+
+HELP = """Bring a database up to date: days that are new, were not final, or are missing.
+
+What is kept up to date is what the [[sync]] tables of the settings file list, or else what the
+database holds already, from its first day on. SITE limits that to some properties; one that is in
+neither is fetched anew, all 16 months, by page and query. Days that were fetched before they were
+final are replaced when they are, each day all at once.
+
+\b
+A settings file:
+  [[sync]]
+  sites = ["sc-domain:example.com", "https://shop.example/"]
+  search_types = ["web", "image"]            # default: web
+  dimensions = ["page,query", "date"]        # default: page,query
+  data_state = "final"                       # or all: also days that are not final yet
+  days = 90                                  # or start = 2026-01-31; default: all 16 months
+
+Properties are fetched one after another with one quota, the least work first; one that fails does
+not stop the others. With --max-requests each gets an equal part of what is left, and the next sync
+goes on.
+
+\b
+Examples:
+  gsc-trio sync --db gsc.db
+  gsc-trio sync sc-domain:example.com --db gsc.db
+  gsc-trio sync --db gsc.db --config gsc-trio.toml --max-requests 5000
+  gsc-trio sync --db gsc.db --no-progress --json | jq '.targets[] | {site, status}'
+
+\b
+Exit codes: 0 up to date, or --max-requests is reached; 1 something failed, the summary names it;
+2 wrong usage (nothing was changed); 130 interrupted.
+"""
+
+
+@attrs.frozen
+class _Request:
+    targets: Sequence[SyncTarget]
+    settings: Settings
+    database: Path
+    max_requests: int | None
+    waits_for_database: bool
+    telemetry: TelemetryOptions
+    credentials: Mapping[str, TokenSource | None] = attrs.field(repr=False)
+
+
+@click.command("sync", help=HELP, short_help="Bring a database up to date.")
+@click.argument("sites", nargs=-1, metavar="[SITE]...")
+@click.option(
+    "--db",
+    "database",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="PATH",
+    help="The SQLite database; it is made if it is not there.",
+)
+@click.option(
+    "--max-requests",
+    type=click.IntRange(1),
+    metavar="N",
+    help="End well after so many queries, to go on the next time.",
+)
+@click.option(
+    "--data-state",
+    type=click.Choice(["final", "all"]),
+    metavar="STATE",
+    help="all brings days that are not final yet, too; it goes before what the file says.",
+)
+@click.option(
+    "--wait",
+    "waits_for_database",
+    is_flag=True,
+    help="When another process writes to the database, wait until it has ended.",
+)
+@settings_options
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A TOML file with settings and [[sync]] tables; by default the one that GSC_TRIO_CONFIG "
+    "names.",
+)
+@click.option(
+    "--profile", metavar="NAME", help=f"A set of settings to begin with: {', '.join(PROFILES)}."
+)
+@click.option(
+    "--progress/--no-progress",
+    "wants_progress",
+    default=True,
+    show_default=True,
+    help="Show how it is going, on stderr.",
+)
+@telemetry_options
+@click.option("--json", "wants_json", is_flag=True, help="Print the summary as one JSON object.")
+def command(
+    *,
+    sites: tuple[str, ...],
+    database: Path,
+    max_requests: int | None,
+    data_state: str | None,
+    waits_for_database: bool,
+    config_file: Path | None,
+    profile: str | None,
+    wants_progress: bool,
+    wants_json: bool,
+    telemetry: TelemetryOptions,
+    **flags: Any,
+) -> int:
+    """Check everything, sync, report."""
+    sources = SettingsSources(profile, config_file, flags)
+    settings = sources.load()
+    listed = read_targets(sources.file) if sources.file else []
+    targets = _choose(sites, listed, database)
+    if data_state is not None:
+        targets = [
+            attrs.evolve(each, query=attrs.evolve(each.query, data_state=data_state))
+            for each in targets
+        ]
+    credentials = {
+        site: choose_credentials(settings, site)
+        for site in dict.fromkeys(target.query.site_url for target in targets)
+    }
+    request = _Request(
+        targets, settings, database, max_requests, waits_for_database, telemetry, credentials
+    )
+    with choose_shown(telemetry, wants_progress=wants_progress) as display:
+        results = trio.run(_run, request, display)
+    if wants_json:
+        say_json(_as_json(results))
+    else:
+        say(summary_text(results, database))
+    return exit_code(results)
+
+
+def _choose(
+    sites: Sequence[str], listed: Sequence[SyncTarget], database: Path
+) -> Sequence[SyncTarget]:
+    """What is to be kept up to date.
+
+    Raises:
+        UsageError: nothing, or a name that no property has.
+    """
+    stored: Sequence[SyncTarget] = []
+    if database.exists() and (not listed or sites):
+        stored = [SyncTarget(query) for query in trio.run(_stored, database)]
+    if not sites:
+        if not listed and not stored:
+            raise UsageError(
+                f"nothing to sync: name a SITE, or list some in [[sync]] tables of a settings "
+                f"file (--config FILE), since {database} holds nothing yet"
+            )
+        return listed or stored
+    chosen: list[SyncTarget] = []
+    for site in dict.fromkeys(sites):
+        known = [each for each in listed if each.query.site_url == site]
+        known = known or [each for each in stored if each.query.site_url == site]
+        chosen += known or [SyncTarget(SearchAnalyticsQuery(site))]
+    return chosen
+
+
+async def _stored(database: Path) -> Sequence[SearchAnalyticsQuery]:
+    async with open_sqlite_store(database, read_only=True) as store:
+        return dataset_queries(await store.coverage())
+
+
+async def _run(request: _Request, display: Display) -> Sequence[TargetResult]:
+    settings, halt_switch = request.settings, HaltSwitch()
+    sites = list(request.credentials)
+    async with (
+        open_telemetry(
+            request.telemetry, settings, site=sites[0] if len(sites) == 1 else ""
+        ) as instruments,
+        trio.open_nursery() as nursery,
+    ):
+        await nursery.start(halt_on_signals, halt_switch, settings.grace_seconds, display.tell)
+        limiter = BudgetedRateLimiter.from_settings(settings, Instruments(instruments))
+
+        @asynccontextmanager
+        async def open_client(site: str) -> AsyncIterator[SearchConsole]:
+            async with (
+                shown_progress(display) as progress,
+                open_search_console(
+                    settings,
+                    limiter=limiter,
+                    credentials=request.credentials[site],
+                    instruments=[progress, *instruments],
+                ) as client,
+            ):
+                watching.append(progress)
+                try:
+                    yield client
+                finally:
+                    watching.remove(progress)
+
+        watching = list(instruments)
+        results: Sequence[TargetResult] = [TargetResult(each.query) for each in request.targets]
+        async with opened_store(
+            request.database, display, halt_switch, waits=request.waits_for_database
+        ) as store:
+            if store is not None:
+                results = await sync(
+                    store,
+                    request.targets,
+                    open_client,
+                    limiter,
+                    today=pacific_today(),
+                    max_requests=request.max_requests,
+                    halt_switch=halt_switch,
+                    instruments=watching,
+                )
+        nursery.cancel_scope.cancel()
+    return results
+
+
+def exit_code(results: Sequence[TargetResult]) -> int:
+    """Of a sync with these results."""
+    statuses = {result.status for result in results}
+    if "interrupted" in statuses:
+        return INTERRUPTED
+    return COMPLETE if statuses <= set(GOOD) else FAILED
+
+
+def summary_text(results: Sequence[TargetResult], database: Path) -> str:
+    """A line for each target, and one for all."""
+    if all(result.status == "nothing to do" for result in results):
+        return f"nothing to do: {database} is up to date"
+    lines = [line for result in results for line in _lines(result)]
+    requests = sum(result.requests for result in results)
+    rows = sum(result.rows for result in results)
+    lines.append(f"{requests:,} queries, {rows:,} rows; database: {database}")
+    return "\n".join(lines)
+
+
+def _lines(result: TargetResult) -> list[str]:
+    line = f"{result.status}: {one_line(result.query.site_url)}, {query_text(result.query)}"
+    if result.requests:
+        line += f": {result.days:,} of {result.days_wanted:,} days, {result.rows:,} rows"
+        if result.days_replaced:
+            line += f", {result.days_replaced:,} of them were not final before"
+    return [line, f"  {one_line(result.reason)}"] if result.reason else [line]
+
+
+def _as_json(results: Sequence[TargetResult]) -> dict[str, object]:
+    return {
+        "exit_code": exit_code(results),
+        "targets": [
+            {
+                "site": result.query.site_url,
+                "search_type": result.query.search_type,
+                "dimensions": result.query.dimensions,
+                **attrs.asdict(result, filter=lambda field, _: field.name != "query"),
+            }
+            for result in results
+        ],
+    }

@@ -1,0 +1,72 @@
+"""What a target lacks: days to fetch, and those among them that take the place of others.
+
+Data is final after two or three days. A day that was fetched earlier, with data state ``all``, is
+marked so in the ledger; once it is sure to be final it is fetched again. Until then each sync
+fetches it anew, if the target wants such days.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Set as AbstractSet
+
+import attrs
+
+from gsc_trio.dates import last_final_day, oldest_day
+from gsc_trio.paginator import days_backwards
+from gsc_trio.store.sqlite import SqliteStore
+from gsc_trio.sync.targets import SyncTarget
+
+
+@attrs.frozen
+class Needs:
+    """What is to be fetched for a target."""
+
+    missing: AbstractSet[dt.date]
+    """Final days that are absent or not complete."""
+    outdated: AbstractSet[dt.date]
+    """Days that are final now and were not when they were fetched."""
+    fresh: AbstractSet[dt.date]
+    """Days that are not final yet, and are wanted nevertheless."""
+
+    @property
+    def days(self) -> int:
+        """How many days that is."""
+        return len(self.missing) + len(self.outdated) + len(self.fresh)
+
+
+async def needs_of(store: SqliteStore, target: SyncTarget, today: dt.date) -> Needs:
+    """Compare what is stored with what is to be there.
+
+    Args:
+        store: the database.
+        target: what is to be there.
+        today: the current date in Pacific time.
+
+    Raises:
+        StorageError: the database cannot be read.
+    """
+    last = last_final_day(today)
+    start = await _first_day(store, target, today)
+    final = attrs.evolve(target.query, data_state="final")
+    with_fresh = attrs.evolve(target.query, data_state="all")
+    stored_final = await store.stored_days(final, start, today)
+    stored = await store.stored_days(with_fresh, start, today)
+    complete = {day for day, there in stored_final.items() if there.is_complete}
+    outdated = {day for day in stored if day not in stored_final and day <= last}
+    wanted = set(days_backwards(start, last))
+    fresh: set[dt.date] = set()
+    if target.query.data_state == "all":
+        fresh = set(days_backwards(max(start, last + dt.timedelta(days=1)), today)) - complete
+    return Needs(wanted - complete - outdated, outdated, fresh)
+
+
+async def _first_day(store: SqliteStore, target: SyncTarget, today: dt.date) -> dt.date:
+    oldest = oldest_day(today)
+    if target.days is not None:
+        start = last_final_day(today) - dt.timedelta(days=target.days - 1)
+    elif target.start is not None:
+        start = target.start
+    else:
+        start = next(iter(await store.days_with_anything(target.query)), oldest)
+    return max(start, oldest)
