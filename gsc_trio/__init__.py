@@ -5,7 +5,7 @@ can go wrong. The testing kit is in `gsc_trio.testing`.
 """
 
 from gsc_trio.backfill import backfill, fetch_all
-from gsc_trio.client import SearchConsole, Site, open_search_console
+from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings, load_settings
 from gsc_trio.errors import (
@@ -24,6 +24,7 @@ from gsc_trio.store.base import Store
 from gsc_trio.store.sqlite import open_sqlite_store
 from gsc_trio.summary import RunSummary
 from gsc_trio.telemetry.instrument import Instrument
+from gsc_trio.wire.sites import Site
 
 __all__ = [
     "ApiError",

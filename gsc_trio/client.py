@@ -1,4 +1,4 @@
-"""The Search Console API over httpx: queries, batches of queries, the list of sites.
+"""The Search Console API over httpx: queries, batches of queries, sites, sitemaps, inspections.
 
 Responsible for: sending, streaming answers, and turning everything that can go wrong into an
 `gsc_trio.errors.ApiError`. Every call goes through the rate limiter; a batch counts its parts.
@@ -8,6 +8,7 @@ elsewhere), hold a whole batch in memory, or show the token.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -28,7 +29,6 @@ from importlib.metadata import version
 
 import attrs
 import httpx
-import msgspec
 import trio
 
 from gsc_trio.access import AccessToken, AccessTokens, TokenSource
@@ -45,6 +45,12 @@ from gsc_trio.rate_limiter import RateLimiter
 from gsc_trio.telemetry.instrument import Instrument, Instruments
 from gsc_trio.telemetry.requests import told_request
 from gsc_trio.wire.api_errors import classify
+from gsc_trio.wire.inspection import (
+    INSPECTION_PATH,
+    Inspection,
+    decode_inspection,
+    encode_inspection,
+)
 from gsc_trio.wire.multipart import (
     BatchCall,
     BatchPart,
@@ -54,6 +60,14 @@ from gsc_trio.wire.multipart import (
     encode_batch,
 )
 from gsc_trio.wire.query import decode_page_in_steps, encode_query, query_path
+from gsc_trio.wire.sites import (
+    SITES_PATH,
+    Site,
+    Sitemap,
+    decode_sitemaps,
+    decode_sites,
+    sitemaps_path,
+)
 
 USER_AGENT = f"gsc-trio/{version('gsc-trio')} (gzip)"
 """Google compresses answers only if "gzip" is also in the user agent (Source: Google APIs'
@@ -65,17 +79,6 @@ DEFAULT_USER = "access-token"
 Admit = Callable[[Job, int], AbstractAsyncContextManager[None]]
 """Waits until there is room for a job's answer, given the length of its JSON in bytes; the answer
 is decoded in its body."""
-
-
-class Site(msgspec.Struct, frozen=True, rename="camel"):
-    """A property that the user can see."""
-
-    site_url: str
-    permission_level: str = "siteUnverifiedUser"
-
-
-class _SiteList(msgspec.Struct, rename="camel"):
-    site_entry: list[Site] = []
 
 
 @attrs.frozen
@@ -195,13 +198,48 @@ class SearchConsole:
         Raises:
             ApiError: as for `query`.
         """
-        async with self._permits("", 1, None) as held:
-            request = self._http.build_request("GET", "/webmasters/v3/sites?prettyPrint=false")
-            content = await self._fetch(request, held)
-        try:
-            return msgspec.json.decode(content, type=_SiteList).site_entry
-        except msgspec.DecodeError as error:
-            raise MalformedResponseError(f"the answer is no list of sites: {error}") from None
+        return decode_sites(await self._call("GET", SITES_PATH))
+
+    async def list_sitemaps(self, site_url: str) -> list[Sitemap]:
+        """The sitemaps of a property.
+
+        Raises:
+            ApiError: as for `query`.
+        """
+        return decode_sitemaps(await self._call("GET", sitemaps_path(site_url)))
+
+    async def inspect_url(
+        self, site_url: str, inspection_url: str, *, language_code: str = "en-US", grant: Grant
+    ) -> Inspection:
+        """What Google's index has of a URL.
+
+        Args:
+            site_url: the property that the URL is in.
+            inspection_url: the URL.
+            language_code: in which language Google explains itself (BCP 47).
+            grant: a permit for it. URL Inspection has quotas of its own, so it comes from a
+                limiter of its own.
+
+        Raises:
+            ApiError: as for `query`.
+        """
+        body = encode_inspection(site_url, inspection_url, language_code)
+        content = await self._call("POST", INSPECTION_PATH, body, grant=grant)
+        now = dt.datetime.now(dt.UTC)
+        return decode_inspection(site_url, inspection_url, content, now)
+
+    async def _call(
+        self, method: str, path: str, content: bytes | None = None, *, grant: Grant | None = None
+    ) -> bytes:
+        """One call of a method that answers with a single JSON object; returns that."""
+        async with self._permits("", 1, grant) as held:
+            request = self._http.build_request(
+                method,
+                path,
+                content=content,
+                headers={} if content is None else {"Content-Type": "application/json"},
+            )
+            return await self._fetch(request, held)
 
     async def _answer(
         self, query: SearchAnalyticsQuery, job: Job, part: BatchPart, admit: Admit | None

@@ -15,7 +15,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 
 LAYERS = [
     ["errors", "toml_lines"],
-    ["filters"],
+    ["filters", "site_urls"],
     ["model"],
     ["config", "telemetry/", "dates", "garbage", "machine_clock", "serving"],
     ["wire/", "store/base", "quota_window"],
@@ -23,7 +23,7 @@ LAYERS = [
     ["credentials/"],
     ["rate_limiter", "batch", "job_queue", "page_buffer", "waiting_room", "paginator"],
     ["auto_concurrency", "client", "coordinator", "delivery", "summary"],
-    ["quota_journal", "retry"],
+    ["inspection", "quota_journal", "retry"],
     ["fetcher"],
     ["worker", "sequential"],
     ["backfill"],

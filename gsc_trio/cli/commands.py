@@ -19,10 +19,13 @@ MODULES: Mapping[str, str] = {
     "login": "gsc_trio.cli.login",
     "logout": "gsc_trio.cli.logout",
     "accounts": "gsc_trio.cli.accounts",
+    "sites": "gsc_trio.cli.sites",
     "backfill": "gsc_trio.cli.backfill",
     "sync": "gsc_trio.cli.sync",
     "status": "gsc_trio.cli.status",
     "verify": "gsc_trio.cli.verify",
+    "sitemaps": "gsc_trio.cli.sitemaps",
+    "inspect": "gsc_trio.cli.inspect",
     "rollout": "gsc_trio.cli.rollout",
     "fake-server": "gsc_trio.cli.fake_server",
 }

@@ -8,13 +8,11 @@ from pathlib import Path
 import attrs
 import click
 import trio
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gsc_trio.cli.failures import COMPLETE
 from gsc_trio.cli.kind_text import kind_text
-from gsc_trio.cli.output import one_line, say, say_json
+from gsc_trio.cli.output import say, say_json
+from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.store.base import Coverage
 from gsc_trio.store.sqlite import open_sqlite_store
 
@@ -30,7 +28,7 @@ Examples:
   gsc-trio status --db gsc.db --json | jq '.[] | select(.days_missing > 0)'
 """
 
-_COLUMNS = {
+_COLUMNS: dict[str, Side] = {
     "site": "left",
     "type": "left",
     "dimensions": "left",
@@ -72,26 +70,16 @@ async def _coverage(database: Path) -> Sequence[Coverage]:
 
 
 def coverage_table(coverages: Sequence[Coverage]) -> str:
-    """A table with aligned columns, as wide as it needs to be: it never breaks a value."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title, side in _COLUMNS.items():
-        table.add_column(title, justify="right" if side == "right" else "left", no_wrap=True)
-    for coverage in coverages:
-        table.add_row(*(Text(cell) for cell in _cells(coverage)))
-    console = Console(width=10_000, color_system=None)
-    with console.capture() as captured:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    """A line for each dataset."""
+    return aligned_table(_COLUMNS, map(_cells, coverages))
 
 
 def _cells(coverage: Coverage) -> tuple[str, ...]:
     return (
-        one_line(coverage.site_url),
+        coverage.site_url,
         coverage.search_type,
-        one_line(
-            (",".join(coverage.dimensions) or "totals")
-            + kind_text(coverage.filters, coverage.aggregation_type)
-        ),
+        (",".join(coverage.dimensions) or "totals")
+        + kind_text(coverage.filters, coverage.aggregation_type),
         f"{coverage.days_complete:,}",
         f"{coverage.days_missing:,}",
         f"{coverage.rows:,}",

@@ -39,6 +39,9 @@ RUN_TABLE = "run"
 TABLES_OF_RUNS = {QUOTA_TABLE, RUN_TABLE}
 """They tell of runs, not of what was fetched: two databases with the same data differ in them."""
 
+INSPECTION_TABLE = "url_inspection"
+"""What Google's index had of a URL, each time that it was asked."""
+
 DATASET_IDENTITY = ("site_url", "search_type", "dimensions", "aggregation_type", "filters")
 """The columns by which datasets are told apart; data of different ones is never mixed."""
 
@@ -215,12 +218,27 @@ def _tell_filtered_datasets_apart(database: Database) -> None:
     table.create_index([*DATASET_IDENTITY], unique=True)
 
 
+def _add_url_inspections(database: Database) -> None:
+    key = ("site_url", "inspection_url", "inspected_at")
+    states = ("verdict", "coverage_state", "robots_txt_state", "indexing_state", "page_fetch_state")
+    facts = ("last_crawl_time", "google_canonical", "user_canonical", "crawled_as")
+    documents = ("sitemaps", "referring_urls", "result")  # JSON
+    _create_table(
+        database,
+        INSPECTION_TABLE,
+        dict.fromkeys((*key, *states, *facts, *documents), str),
+        key=key,
+        not_null={*key, *states, *documents},
+    )
+
+
 MIGRATIONS: list[Callable[[Database], None]] = [
     _create_first_schema,
     _add_quota_grants,
     _number_rows,
     _add_runs,
     _tell_filtered_datasets_apart,
+    _add_url_inspections,
 ]
 """Each makes the next version of the schema out of the one before; the first out of nothing.
 

@@ -52,11 +52,17 @@ from gsc_trio.store.connection import (
     open_for_checkpoints,
     wait_for_others,
 )
+from gsc_trio.store.inspections import (
+    count_inspections,
+    last_inspections,
+    write_inspection,
+)
 from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.open_days import OpenDays
 from gsc_trio.store.quota import read_grants, write_grants
 from gsc_trio.store.rows import hashes_of, replace_rows
 from gsc_trio.store.runs import read_run, read_runs, write_run
+from gsc_trio.wire.inspection import Inspection
 
 T = TypeVar("T")
 
@@ -312,6 +318,31 @@ class SqliteStore:
             return [audit_day(self._connection, dataset_id, query.dimensions, day) for day in days]
 
         return await self._transact(work, "read")
+
+    async def write_inspection(self, inspection: Inspection) -> None:
+        """Commit an inspection of a URL.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+        await self._transact(partial(write_inspection, self._connection, inspection))
+
+    async def last_inspections(self, site_url: str) -> Mapping[str, dt.datetime]:
+        """When each URL of a property was last inspected, in UTC.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+        return await self._transact(partial(last_inspections, self._connection, site_url), "read")
+
+    async def count_inspections(self, site_url: str, since: dt.datetime) -> int:
+        """How many inspections of a property there were since a time.
+
+        Raises:
+            StorageError: the database cannot be read.
+        """
+        count = partial(count_inspections, self._connection, site_url, since)
+        return await self._transact(count, "read")
 
     async def record_run(self, run: RecordedRun) -> int:
         """Remember a run that is over; returns its number. The oldest runs are forgotten.

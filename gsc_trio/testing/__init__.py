@@ -59,7 +59,7 @@ from gsc_trio.testing.oauth import FakeOAuthServer
 from gsc_trio.testing.promises import BrokenPromiseError
 from gsc_trio.testing.property import SimulatedProperty
 from gsc_trio.testing.proxy import open_faulty_proxy
-from gsc_trio.testing.quota import Quota
+from gsc_trio.testing.quota import InspectionQuota, Quota
 from gsc_trio.testing.replay import RecordedProperty, recorded_properties
 from gsc_trio.testing.response import ConnectionCutError
 from gsc_trio.testing.search_console import FakeSearchConsole, SeenCall
@@ -81,6 +81,7 @@ __all__ = [
     "FakeSearchConsole",
     "Fault",
     "HtmlPage",
+    "InspectionQuota",
     "Latency",
     "MissingPart",
     "Quota",

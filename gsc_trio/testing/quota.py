@@ -1,4 +1,7 @@
-"""The fake's quota: counted by arrival, in any window, by site, user and project."""
+"""The fake's quotas: counted by arrival, in any window.
+
+Queries are counted by site, user and project, URL inspections by site.
+"""
 
 from __future__ import annotations
 
@@ -68,3 +71,39 @@ class Quota:
                 limit, seconds = self.burst_queries_per_second, 1.0
             self._counts[kind, name] = _Count(limit, seconds)
         return self._counts[kind, name]
+
+
+@attrs.define(eq=False)
+class InspectionQuota:
+    """The limits of URL Inspection, and what was counted against them.
+
+    Args:
+        per_minute: of each site.
+        per_day: of each site; the fake's day is 24 hours.
+    """
+
+    per_minute: int = 600
+    per_day: int = 2_000
+    refused: int = attrs.field(default=0, init=False)
+    """Inspections that were over a limit."""
+    _counts: dict[tuple[str, str], _Count] = attrs.field(factory=dict, init=False)
+
+    def admit(self, site_url: str) -> str | None:
+        """Count an inspection that arrives now; returns the limit that it is over, if any."""
+        now = trio.current_time()
+        exceeded = None
+        for name, limit, seconds in (
+            ("day", self.per_day, 86_400.0),
+            ("minute", self.per_minute, 60.0),
+        ):
+            count = self._counts.setdefault((name, site_url), _Count(limit, seconds))
+            if not count.admit(now):
+                exceeded = exceeded or name
+        self.refused += exceeded is not None
+        return exceeded
+
+    @property
+    def peak_per_minute(self) -> int:
+        """The most inspections of one site that arrived in any 60 seconds."""
+        peaks = [count.peak for (name, _), count in self._counts.items() if name == "minute"]
+        return max(peaks, default=0)

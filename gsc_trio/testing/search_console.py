@@ -15,6 +15,7 @@ from collections.abc import (
     Callable,
     Container,
     Iterable,
+    Mapping,
     MutableMapping,
 )
 from contextlib import aclosing
@@ -24,7 +25,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import attrs
-import msgspec
 import trio
 
 from gsc_trio.testing import answers
@@ -47,9 +47,10 @@ from gsc_trio.testing.faults import (
 from gsc_trio.testing.latency import Latency
 from gsc_trio.testing.property import SimulatedProperty
 from gsc_trio.testing.query_request import QueryRequest
-from gsc_trio.testing.quota import Quota
+from gsc_trio.testing.quota import InspectionQuota, Quota
 from gsc_trio.testing.replay import RecordedProperty
 from gsc_trio.testing.response import ConnectionCutError, Response, Send
+from gsc_trio.testing.site_methods import SiteMethods
 from gsc_trio.testing.spliced_gzip import DeflatedPiece
 
 Scope = MutableMapping[str, Any]
@@ -112,6 +113,8 @@ class FakeSearchConsole:
         last_final_day: the newest day that is final, or None if all are.
         part_order: how the parts of a batch are ordered: ``sent``, ``reversed`` or ``shuffled``.
         line_break: between the lines of a batch's answer: CRLF or LF.
+        permission_levels: by property, where the account is not its owner.
+        inspection_quota: the limits of URL Inspection, and what was counted against them.
     """
 
     properties: Iterable[SimulatedProperty | RecordedProperty]
@@ -122,15 +125,22 @@ class FakeSearchConsole:
     last_final_day: dt.date | None = None
     part_order: str = "sent"
     line_break: bytes = b"\r\n"
+    permission_levels: Mapping[str, str] = attrs.field(factory=dict)
+    inspection_quota: InspectionQuota = attrs.field(factory=InspectionQuota)
     calls: list[SeenCall] = attrs.field(factory=list, init=False)
     """Every query that was asked, in the order in which they were decided."""
     http_requests: int = attrs.field(default=0, init=False)
+    site_methods: SiteMethods = attrs.field(init=False)
+    """What it answers beside queries."""
     _by_site: dict[str, SimulatedProperty | RecordedProperty] = attrs.field(init=False)
     _script: FaultScript = attrs.field(init=False)
     _batches: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._by_site = {each.site_url: each for each in self.properties}
+        self.site_methods = SiteMethods(
+            tuple(self._by_site), self.permission_levels, self.inspection_quota
+        )
         self._script = FaultScript(list(self.faults))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -304,18 +314,10 @@ class FakeSearchConsole:
     def _answer_other(self, call: _Call, user: str) -> Answer:
         if not self._knows(user):
             return answers.unauthenticated()
-        if call.method == "GET" and call.path.split("?")[0] == "/webmasters/v3/sites":
-            return self._site_list()
-        return answers.error(404, "notFound", "Not Found")
+        return self.site_methods.answer(call.method, call.path, call.content)
 
     def _knows(self, user: str) -> bool:
         return self.access_tokens is None or user in self.access_tokens
-
-    def _site_list(self) -> Answer:
-        entries = [
-            {"siteUrl": site_url, "permissionLevel": "siteOwner"} for site_url in self._by_site
-        ]
-        return Answer(200, msgspec.json.encode({"siteEntry": entries} if entries else {}))
 
 
 def _faulty(fault: Refuse | HtmlPage) -> Answer:

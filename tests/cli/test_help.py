@@ -14,10 +14,13 @@ COMMANDS = [
     "login",
     "logout",
     "accounts",
+    "sites",
     "backfill",
     "sync",
     "status",
     "verify",
+    "sitemaps",
+    "inspect",
     "rollout",
     "fake-server",
 ]
