@@ -112,6 +112,8 @@ class Grant:
         """Whether this is the lone query after a pause for the load quota."""
         self.granted_at = trio.current_time()
         """In seconds of trio's clock."""
+        self.is_closed = False
+        """Whether its holder is done: answers have been handed on, too."""
 
     @property
     def unanswered(self) -> int:
@@ -132,6 +134,7 @@ class Grant:
 
     def close(self) -> None:
         """Account for the permits that are left. Closing twice is harmless."""
+        self.is_closed = True
         if self._is_sent:
             self._settle(self._open, trio.current_time() + CANCEL_GRACE_SECONDS)
         else:

@@ -2,14 +2,14 @@
 
 The budget is one more key that permits are taken from, with a window that never ends: so no query
 is ever sent beyond it, permits that were not needed go back to it, and the last batch is a smaller
-one. When it is spent, everything that was sent is answered, and a worker asks for more, the run is
-to end; not earlier, since ending a run cancels what is out.
+one. When it is spent, every answer has been handed on, and a worker asks for more, the run is to
+end; not earlier, since ending a run cancels what is out, and what is answered and not handed on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -25,6 +25,7 @@ class BudgetedRateLimiter(RateLimiter):
     _budget: QuotaKey | None = None
     _on_spent: Callable[[], None] | None = None
     _acquiring = 0
+    _grants: Sequence[Grant] = ()
 
     def begin(self, queries: int, on_spent: Callable[[], None]) -> None:
         """Give no more than so many permits from now on.
@@ -60,9 +61,15 @@ class BudgetedRateLimiter(RateLimiter):
     def _tell_if_spent(self) -> None:
         if self._budget is None or self._on_spent is None or not self._acquiring:
             return
-        window = self._budget.window
-        if not window.unanswered and window.available(trio.current_time()) <= 0:
+        self._grants = [grant for grant in self._grants if not grant.is_closed]
+        if not self._grants and self._budget.window.available(trio.current_time()) <= 0:
             self._on_spent()
+
+    def _take(self, keys: Sequence[QuotaKey], count: int, now: float) -> Grant:
+        grant = super()._take(keys, count, now)
+        if self._budget is not None:
+            self._grants = [*self._grants, grant]
+        return grant
 
     def _join_lines(self, user: str, site: str, count: int, at_least: int | None) -> Waiter:
         waiter = super()._join_lines(user, site, count, at_least)
