@@ -154,7 +154,9 @@ def command(
     targets = _choose(sites, listed, database)
     if data_state is not None:
         targets = [
-            attrs.evolve(each, query=attrs.evolve(each.query, data_state=data_state))
+            each
+            if each.query.is_hourly
+            else attrs.evolve(each, query=attrs.evolve(each.query, data_state=data_state))
             for each in targets
         ]
     credentials = {

@@ -54,7 +54,7 @@ Verdicts that are defects:
 Other verdicts:
 {chr(10).join(f"  {name:<14}{text}" for name, text in NO_DEFECTS.items())}
 
-Rows by page count a result for each page, so they may have more than the totals. "in ledger" counts
+Rows by page are held against totals that are counted by page, too. "in ledger" counts
 a row twice that Google gave on two pages of a day; "shifted" says how many those were.
 
 \b

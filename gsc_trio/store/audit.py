@@ -89,7 +89,7 @@ def audit_day(
         f"FROM {table} WHERE {this_day}",
         key,
     ).fetchone()
-    columns = ", ".join(map(column_of, dimensions)) or "1"
+    columns = ", ".join(map(column_of, dimensions)) or "data_date"
     [[rows_doubled]] = connection.execute(
         f"SELECT ifnull(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {table} "  # noqa: S608
         f"WHERE {this_day} GROUP BY {columns} HAVING n > 1)",

@@ -9,12 +9,18 @@ from gsc_trio.store.base import Coverage
 
 
 def dataset_queries(coverages: Iterable[Coverage]) -> list[SearchAnalyticsQuery]:
-    """What was asked for, in the order in which it is given; the data state is ``final``."""
+    """What was asked for, in the order in which it is given; the data state is ``final``.
+
+    By the hour it is ``hourly_all``, since there is no other.
+    """
     return [
         SearchAnalyticsQuery(
             site_url=coverage.site_url,
             search_type=coverage.search_type,
             dimensions=coverage.dimensions,
+            data_state="hourly_all" if "hour" in coverage.dimensions else "final",
+            filters=coverage.filters,
+            aggregation_type=coverage.aggregation_type,
         )
         for coverage in coverages
     ]

@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 
 import attrs
 
-from gsc_trio.dates import last_final_day, oldest_day
+from gsc_trio.dates import last_final_day, oldest_day, oldest_hourly_day
 from gsc_trio.paginator import days_backwards
 from gsc_trio.store.sqlite import SqliteStore
 from gsc_trio.sync.targets import SyncTarget
@@ -47,6 +47,8 @@ async def needs_of(store: SqliteStore, target: SyncTarget, today: dt.date) -> Ne
         StorageError: the database cannot be read.
     """
     last = last_final_day(today)
+    if target.query.is_hourly:
+        return await _hours(store, target, today)
     start = await _first_day(store, target, today)
     final = attrs.evolve(target.query, data_state="final")
     with_fresh = attrs.evolve(target.query, data_state="all")
@@ -59,6 +61,15 @@ async def needs_of(store: SqliteStore, target: SyncTarget, today: dt.date) -> Ne
     if target.query.data_state == "all":
         fresh = set(days_backwards(max(start, last + dt.timedelta(days=1)), today)) - complete
     return Needs(wanted - complete - outdated, outdated, fresh)
+
+
+async def _hours(store: SqliteStore, target: SyncTarget, today: dt.date) -> Needs:
+    """By the hour nothing is ever final: the last days are fetched anew each time."""
+    start = max(await _first_day(store, target, today), oldest_hourly_day(today))
+    stored = await store.stored_days(target.query, start, today)
+    complete = {day for day, there in stored.items() if there.is_complete}
+    fresh = set(days_backwards(max(start, last_final_day(today)), today))
+    return Needs(set(days_backwards(start, today)) - complete - fresh, frozenset(), fresh)
 
 
 async def _first_day(store: SqliteStore, target: SyncTarget, today: dt.date) -> dt.date:

@@ -195,7 +195,10 @@ def _runs(target: SyncTarget, needs: Needs) -> Iterable[_Run]:
     Days that are not final come last: they are fetched again each time, and a small budget would
     be spent on them alone.
     """
-    final = attrs.evolve(target.query, data_state="final")
+    final = with_fresh = target.query
+    if not target.query.is_hourly:
+        final = attrs.evolve(target.query, data_state="final")
+        with_fresh = attrs.evolve(target.query, data_state="all")
     outdated = sorted(needs.outdated, reverse=True)
     for start in range(0, len(outdated), AT_ONCE):
         chunk = frozenset(outdated[start : start + AT_ONCE])
@@ -203,7 +206,6 @@ def _runs(target: SyncTarget, needs: Needs) -> Iterable[_Run]:
     if needs.missing:
         yield _Run(final, frozenset(needs.missing), frozenset())
     if needs.fresh:
-        with_fresh = attrs.evolve(target.query, data_state="all")
         yield _Run(with_fresh, frozenset(needs.fresh), frozenset(needs.fresh))
 
 

@@ -30,12 +30,12 @@ import attrs
 from gsc_trio.config import SYNC_TABLES as SYNC
 from gsc_trio.config import suggestion
 from gsc_trio.errors import UsageError
-from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.filters import DimensionFilter, parse_filter
+from gsc_trio.model import DATA_STATES, SearchAnalyticsQuery
 from gsc_trio.toml_lines import place_in
 
 _LISTS = {"sites": None, "search_types": ["web"], "dimensions": ["page,query"]}
-_KEYS = (*_LISTS, "data_state", "start", "days")
-_DATA_STATES = ("final", "all")
+_KEYS = (*_LISTS, "filters", "data_state", "start", "days")
 
 
 @attrs.frozen
@@ -102,13 +102,14 @@ class _Table:
                 )
         lists = {key: self._texts(key, default) for key, default in _LISTS.items()}
         data_state = self.content.get("data_state", "final")
-        if data_state not in _DATA_STATES:
-            self._refuse("data_state", f"use one of {', '.join(_DATA_STATES)}")
+        if data_state not in DATA_STATES:
+            self._refuse("data_state", f"use one of {', '.join(DATA_STATES)}")
+        filters = self._filters()
         start, days = self._start(), self._days()
         for site in lists["sites"]:
             for search_type in lists["search_types"]:
                 for dimensions in lists["dimensions"]:
-                    query = self._query(site, search_type, dimensions, data_state)
+                    query = self._query(site, search_type, dimensions, data_state, filters)
                     yield SyncTarget(query, start, days)
 
     def _texts(self, key: str, default: list[str] | None) -> list[str]:
@@ -120,6 +121,15 @@ class _Table:
             self._refuse(key, 'use a list of texts, as ["..."]')
         chosen: list[str] = texts
         return chosen
+
+    def _filters(self) -> tuple[DimensionFilter, ...]:
+        if "filters" not in self.content:
+            return ()
+        texts = self._texts("filters", None)
+        try:
+            return tuple(map(parse_filter, texts))
+        except UsageError as error:
+            raise UsageError(f"{self.place('filters')}: filters: {error}") from None
 
     def _start(self) -> dt.date | None:
         start = self.content.get("start")
@@ -139,12 +149,21 @@ class _Table:
         return days
 
     def _query(
-        self, site: str, search_type: str, dimensions: str, data_state: str
+        self,
+        site: str,
+        search_type: str,
+        dimensions: str,
+        data_state: str,
+        filters: tuple[DimensionFilter, ...],
     ) -> SearchAnalyticsQuery:
         names = tuple(name.strip() for name in dimensions.split(","))
         try:
             return SearchAnalyticsQuery(
-                site_url=site, search_type=search_type, dimensions=names, data_state=data_state
+                site_url=site,
+                search_type=search_type,
+                dimensions=names,
+                data_state=data_state,
+                filters=filters,
             )
         except UsageError as error:
             key = "dimensions"

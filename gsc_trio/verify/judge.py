@@ -10,8 +10,9 @@ What may differ without anything being wrong:
 - Pages of a day are no snapshot: a row can move from one to the next while they are fetched. It
   counts twice in the ledger and is once in the table, and others may have been missed.
 - A result on which two pages of a property stand side by side counts once in the property's
-  totals, and once for each page in rows by page.
-- Rows by search appearance have only results with one, and those with two twice.
+  totals, and once for each page in rows by page: those are held against totals by page.
+- Rows by search appearance have only results with one, and those with two twice. What a filter
+  leaves of a page or a query is not what it leaves of the property.
 """
 
 from __future__ import annotations
@@ -121,9 +122,20 @@ def judge(day: AuditedDay, query: SearchAnalyticsQuery, totals: Totals | None) -
     return result
 
 
+def totals_query(query: SearchAnalyticsQuery) -> SearchAnalyticsQuery:
+    """What asks for the totals that a query's rows are held against."""
+    counts_by_page = "page" in query.dimensions and query.aggregation_type == "auto"
+    return attrs.evolve(
+        query,
+        dimensions=(),
+        data_state="final",
+        aggregation_type="byPage" if counts_by_page else query.aggregation_type,
+    )
+
+
 def is_comparable(query: SearchAnalyticsQuery) -> bool:
     """Whether a query's rows add up to something that the property's totals say."""
-    return "searchAppearance" not in query.dimensions
+    return "searchAppearance" not in query.dimensions and not query.filters
 
 
 def _verdicts(
@@ -138,11 +150,12 @@ def _verdicts(
         yield "lost rows"
     if not day.is_complete:
         yield "incomplete"
-    if totals is not None and "page" not in query.dimensions:
+    if totals is not None:
         if day.clicks > totals.clicks or day.impressions > totals.impressions:
             yield "above totals"
         is_less = day.clicks < totals.clicks or day.impressions < totals.impressions
-        if is_less and "query" not in query.dimensions and not is_capped:
+        # Google does not promise to give every page.
+        if is_less and not {"page", "query"} & set(query.dimensions) and not is_capped:
             yield "below totals"
     if not day.is_final:
         yield "not final"

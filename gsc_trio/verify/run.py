@@ -1,7 +1,8 @@
 """Verify the datasets of a database, one after another.
 
-Sets of dimensions of the same site and search type have the same totals, so those are fetched
-once. What fails for one site leaves its days without totals and does not stop the others.
+Sets of dimensions of the same site and search type have the same totals, or one of them if they are
+counted by page, so those are fetched once. What fails for one site leaves its days without totals
+and does not stop the others.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.store.audit import AuditedDay
 from gsc_trio.store.sqlite import SqliteStore
 from gsc_trio.summary import RunSummary
-from gsc_trio.verify.judge import DayVerdict, Totals, is_comparable, judge
+from gsc_trio.verify.judge import DayVerdict, Totals, is_comparable, judge, totals_query
 
 DAYS_AT_ONCE = 10
 """So many days are counted in one transaction, which a signal has to wait for."""
@@ -27,7 +28,7 @@ FetchTotals = Callable[
     [SearchAnalyticsQuery, Collection[dt.date]],
     Awaitable[tuple[Mapping[dt.date, Totals], RunSummary]],
 ]
-"""Gets a query's totals for some days, as `gsc_trio.verify.totals.fetch_totals` does."""
+"""Gets the totals of some days, as `gsc_trio.verify.totals.fetch_totals` does."""
 
 
 @attrs.frozen
@@ -76,16 +77,16 @@ async def verify(
         StorageError: the database cannot be read.
     """
     reports: list[DatasetReport] = []
-    groups: dict[tuple[str, str], list[SearchAnalyticsQuery]] = defaultdict(list)
+    groups: dict[SearchAnalyticsQuery, list[SearchAnalyticsQuery]] = defaultdict(list)
     for query in queries:
-        groups[query.site_url, query.search_type].append(query)
-    for group in groups.values():
+        groups[totals_query(query)].append(query)
+    for asks_for_totals, group in groups.items():
         audits = [await _audit(store, query, start, end, halt_switch) for query in group]
         totals: Mapping[dt.date, Totals] = {}
         reason = ""
         wanted = _days_to_ask_for(group, audits, today)
         if fetch is not None and wanted and not _is_halted(halt_switch):
-            totals, summary = await fetch(group[0], wanted)
+            totals, summary = await fetch(asks_for_totals, wanted)
             reason = "" if summary.status == "complete" else summary.reason
         for query, audit in zip(group, audits, strict=True):
             days = [judge(day, query, totals.get(day.data_date)) for day in audit]

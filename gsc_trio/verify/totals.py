@@ -77,7 +77,7 @@ async def fetch_totals(
     Args:
         client: what is asked.
         store: where it is recorded what was sent.
-        query: whose site and search type they are of.
+        query: what asks for them, as `gsc_trio.verify.judge.totals_query` gives it.
         days: which; at least one, none older than Search Console keeps.
         today: the current date in Pacific time.
         instruments: who is told what happens.
@@ -92,7 +92,7 @@ async def fetch_totals(
     in_memory = _TotalsInMemory(frozenset(days), store)
     summary = await backfill(
         client,
-        attrs.evolve(query, dimensions=(), data_state="final"),
+        query,
         in_memory,
         start=min(days),
         end=max(days),

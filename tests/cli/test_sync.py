@@ -198,6 +198,23 @@ def test_sites_can_be_named_and_an_unknown_one_is_fetched_anew(
     assert {call.site_url for call in fake.calls} == {SITE}
 
 
+def test_filters_and_hours_are_kept_up_as_they_were_fetched(
+    cli: RunCli, fake: FakeSearchConsole
+) -> None:
+    chosen = ("--dimensions", "country", "--filter", "device:equals:MOBILE")
+    cli("backfill", SITE, "--start", ago(4), "--end", ago(2), *chosen)
+    hours = ("--dimensions", "hour", "--data-state", "hourly_all")
+    cli("backfill", SITE, "--start", ago(1), "--end", ago(1), *hours)
+    result = cli("sync", "--json")
+    assert result.exit_code == 0
+    assert {(*each["dimensions"], each["status"], each["days"]) for each in targets(result)} == {
+        ("country", "complete", 2),
+        ("hour", "complete", 4),
+    }
+    with closing(sqlite3.connect("gsc.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM dataset").fetchone() == (2,)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -65,17 +65,22 @@ def change(sql: str) -> None:
 def test_a_good_database_is_compared_with_totals_that_are_fetched_once(
     backfill: RunCli, run_cli: RunCli, fake: FakeSearchConsole
 ) -> None:
-    for dimensions in ("page,query", "country", "searchAppearance"):
+    for dimensions in ("page,query", "page", "country", "date", "searchAppearance"):
         backfill(SITE, "--days", 3, "--dimensions", dimensions)
+    backfill(SITE, "--days", 3, "--dimensions", "device", "--filter", "country:equals:usa")
     calls = len(fake.calls)
     result = run_cli("verify", "--db", "gsc.db", "--json")
     assert result.exit_code == 0
     assert verdicts(result) == {
+        "device": ["consistent"] * 3,
         "page,query": ["complete"] * 3,
+        "page": ["complete"] * 3,
         "country": ["complete"] * 3,
+        "": ["complete"] * 3,
         "searchAppearance": ["consistent"] * 3,
     }
-    assert len(fake.calls) - calls == 3
+    # Counted by page for two of them, and by property for two others.
+    assert len(fake.calls) - calls == 3 + 3
     day = next(
         dataset["days"][0]
         for dataset in json.loads(result.stdout)["datasets"]
@@ -84,7 +89,7 @@ def test_a_good_database_is_compared_with_totals_that_are_fetched_once(
     assert day["anonymised_clicks_share"] == pytest.approx(1 / 6, abs=0.01)
     text = run_cli("verify", "--db", "gsc.db", "--no-progress").stdout
     assert "16." in text
-    assert text.endswith("no defect in 9 days\n")
+    assert text.endswith("no defect in 18 days\n")
 
 
 def test_the_queries_are_recorded_so_that_the_next_run_stays_within_the_quota(

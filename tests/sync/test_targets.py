@@ -32,6 +32,7 @@ def test_every_combination_of_a_table_is_a_target(file: Path) -> None:
         search_types = ["discover"]
         dimensions = ["page"]
         data_state = "all"
+        filters = ["country:equals:deu"]
         start = 2026-01-31
         """
     )
@@ -45,6 +46,7 @@ def test_every_combination_of_a_table_is_a_target(file: Path) -> None:
         for dimensions in (("page", "query"), ())
     ]
     assert (last.query.data_state, last.start) == ("all", dt.date(2026, 1, 31))
+    assert [str(each) for each in last.query.filters] == ["country:equals:deu"]
     assert load_settings(config_file=file, environment={}).batch_size == 20
 
 
@@ -69,6 +71,7 @@ def test_a_file_without_tables_has_no_targets(file: Path) -> None:
             3,
             "start and days cannot be combined",
         ),
+        (f'[[sync]]\nsites = ["{SITE}"]\nfilters = ["page"]\n', 3, "filters: "),
         (f'[[sync]]\nsites = ["{SITE}"]\ndata_state = "fresh"\n', 3, "data_state is 'fresh': use"),
         (f'[[sync]]\nsites = ["{SITE}"]\nsearch_types = ["books"]', 3, "unknown search type 'bo"),
         (

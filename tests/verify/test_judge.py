@@ -38,7 +38,7 @@ SAME, MORE, LESS = (Totals(clicks, 10 * clicks) for clicks in (80, 100, 70))
         (day(page(0, 40)), BY_QUERY, LESS, "above totals"),
         (day(page(0, 40)), BY_COUNTRY, MORE, "below totals"),
         (day(page(0, 40)), BY_COUNTRY, LESS, "above totals"),
-        (day(page(0, 40)), BY_PAGE, LESS, "complete"),
+        (day(page(0, 40)), BY_PAGE, LESS, "above totals"),
         (day(page(0, 40)), BY_PAGE, MORE, "complete"),
         (day(page(0, 40), rows=41), BY_QUERY, SAME, "unknown rows"),
         (day(rows=3), BY_QUERY, SAME, "unknown rows"),
