@@ -12,9 +12,11 @@ import datetime as dt
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
+    Awaitable,
     Callable,
     Iterable,
     Iterator,
+    Mapping,
     Sequence,
 )
 from contextlib import (
@@ -80,6 +82,10 @@ Admit = Callable[[Job, int], AbstractAsyncContextManager[None]]
 """Waits until there is room for a job's answer, given the length of its JSON in bytes; the answer
 is decoded in its body."""
 
+OnAnswer = Callable[[SearchAnalyticsQuery, Job, Mapping[str, str], bytes, int], Awaitable[None]]
+"""Gets each answer that is a page, before the page is handed over: the query, the job, the answer's
+headers with names in lower case, its JSON, and how many rows it has."""
+
 
 @attrs.frozen
 class Failure:
@@ -101,8 +107,10 @@ class SearchConsole:
         settings: Settings,
         tokens: AccessTokens,
         instruments: Instruments,
+        on_answer: OnAnswer | None,
     ) -> None:
         self._http = http
+        self._on_answer = on_answer
         self._instruments = instruments
         self._tokens = tokens
         # Side by side, ten answers would all be ready when the last one is.
@@ -140,8 +148,8 @@ class SearchConsole:
                 content=encode_query(query, job),
                 headers={"Content-Type": "application/json"},
             )
-            content = await self._fetch(request, held)
-        return await self._decode(query, job, content, admit)
+            response = await self._fetch(request, held)
+        return await self._decode(query, job, response.headers, response.content, admit)
 
     @asynccontextmanager
     async def query_batch(
@@ -239,7 +247,7 @@ class SearchConsole:
                 content=content,
                 headers={} if content is None else {"Content-Type": "application/json"},
             )
-            return await self._fetch(request, held)
+            return (await self._fetch(request, held)).content
 
     async def _answer(
         self, query: SearchAnalyticsQuery, job: Job, part: BatchPart, admit: Admit | None
@@ -250,18 +258,25 @@ class SearchConsole:
             error = classify(part.status, part.content, part.headers.get("retry-after"))
             return Failure(job, error)
         try:
-            return await self._decode(query, job, part.content, admit)
+            return await self._decode(query, job, part.headers, part.content, admit)
         except MalformedResponseError as error:
             return Failure(job, error)
 
     async def _decode(
-        self, query: SearchAnalyticsQuery, job: Job, content: bytes, admit: Admit | None
+        self,
+        query: SearchAnalyticsQuery,
+        job: Job,
+        headers: Mapping[str, str],
+        content: bytes,
+        admit: Admit | None,
     ) -> Page:
         """Decode a page and let others run between its steps."""
         async with admit(job, len(content)) if admit else nullcontext(), self._decoding:
             steps = decode_page_in_steps(query, job, content)
             while (page := next(steps)) is None:
                 await trio.lowlevel.checkpoint()
+        if self._on_answer is not None:
+            await self._on_answer(query, job, headers, content, len(page.rows))
         return page
 
     @asynccontextmanager
@@ -273,13 +288,13 @@ class SearchConsole:
         with await self.limiter.acquire(self.user, site, count) as own:
             yield own
 
-    async def _fetch(self, request: httpx.Request, grant: Grant) -> bytes:
+    async def _fetch(self, request: httpx.Request, grant: Grant) -> httpx.Response:
         async with self._send(request, grant, queries=1) as (response, _):
             with _transport_errors():
-                content = await response.aread()
+                await response.aread()
         grant.settle()
         self._tokens.accept()
-        return content
+        return response
 
     @asynccontextmanager
     async def _send(
@@ -358,6 +373,7 @@ async def open_search_console(
     credentials: GoogleCredentials | TokenSource | None = None,
     instruments: Iterable[Instrument] = (),
     transport: httpx.AsyncBaseTransport | None = None,
+    on_answer: OnAnswer | None = None,
 ) -> AsyncIterator[SearchConsole]:
     """Open a client.
 
@@ -369,6 +385,7 @@ async def open_search_console(
             one is about to end, and when one is refused.
         instruments: who is told of HTTP requests, and by its own limiter of quota use and pauses.
         transport: what to send through instead of the network, as the testing kit does.
+        on_answer: who gets the answers that are pages, as a recorder does.
     """
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "gzip"}
     source = as_token_source(credentials)
@@ -390,6 +407,7 @@ async def open_search_console(
             settings=settings,
             tokens=AccessTokens(settings.access_token, source),
             instruments=telemetry,
+            on_answer=on_answer,
         )
 
 

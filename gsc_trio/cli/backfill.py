@@ -17,6 +17,7 @@ from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, re
 from gsc_trio.cli.live_settings import SettingsSources
 from gsc_trio.cli.options import read_date, settings_options
 from gsc_trio.cli.output import say, say_json
+from gsc_trio.cli.record import record_option, recording
 from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
@@ -61,6 +62,8 @@ Examples:
   gsc-trio backfill sc-domain:example.com --db gsc.db --profile sequential   # the plain loop
   gsc-trio backfill sc-domain:example.com --db gsc.db --no-progress --json | jq .rows
   gsc-trio backfill sc-domain:example.com --db gsc.db --metrics-port 9464 --log-format json
+  gsc-trio backfill sc-domain:example.com --db new.db --record run.cassette
+  gsc-trio fake-server --cassette run.cassette     # gives the same answers again
 
 \b
 Exit codes: 0 complete, 1 failed or halted, 2 wrong usage (nothing was changed), 130 interrupted.
@@ -134,6 +137,7 @@ under way end first. 1 is the rollback."""
     is_flag=True,
     help="When another process writes to the database, wait until it has ended.",
 )
+@record_option
 @settings_options
 @click.option(
     "--config",
@@ -167,6 +171,7 @@ def command(
     filters: tuple[str, ...],
     aggregation_type: str,
     waits_for_database: bool,
+    record_file: Path | None,
     config_file: Path | None,
     profile: str | None,
     wants_progress: bool,
@@ -188,19 +193,21 @@ def command(
     today = pacific_today()
     first_day, last_day = choose_days(days, start, end, today, is_hourly=query.is_hourly)
     credentials = choose_credentials(settings, site)
-    request = BackfillRequest(
-        query,
-        first_day,
-        last_day,
-        today,
-        settings,
-        database,
-        waits_for_database,
-        telemetry,
-        sources,
-        credentials,
-    )
-    summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
+    with recording(record_file, database) as recorder:
+        request = BackfillRequest(
+            query,
+            first_day,
+            last_day,
+            today,
+            settings,
+            database,
+            waits_for_database,
+            telemetry,
+            sources,
+            credentials,
+            recorder,
+        )
+        summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
     if summary.status == "complete" and not wants_json:
         say(next_text(request))
     return EXIT_CODES.get(summary.status, FAILED)

@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -28,6 +29,9 @@ from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.instrument import Instrument
 
+if TYPE_CHECKING:
+    from gsc_trio.testing import Recorder
+
 
 @attrs.frozen
 class BackfillRequest:
@@ -47,6 +51,8 @@ class BackfillRequest:
     """Where the settings can be read again."""
     credentials: TokenSource | None = attrs.field(default=None, repr=False)
     """What gives access tokens, if the settings have none."""
+    recorder: Recorder | None = None
+    """What keeps the answers."""
 
     def live_settings(self) -> LiveSettings | None:
         """What SIGHUP changes; None if there is no settings file to read again."""
@@ -105,10 +111,16 @@ async def _run(
     instruments: Sequence[Instrument],
 ) -> RunSummary:
     async with shown_progress(display) as progress, AsyncExitStack() as stack:
-        watching = [progress, *instruments]
+        watching, on_answer = [progress, *instruments], None
+        if request.recorder is not None:
+            watching.append(request.recorder)
+            on_answer = request.recorder.keep
         client = await stack.enter_async_context(
             open_search_console(
-                request.settings, credentials=request.credentials, instruments=watching
+                request.settings,
+                credentials=request.credentials,
+                instruments=watching,
+                on_answer=on_answer,
             )
         )
         return await backfill(

@@ -26,6 +26,13 @@ From a cassette, without the work of making rows and compressing them::
     write_cassette(record_simulated(simulated, start=start, end=end), "150-days.cassette")
     fake = FakeSearchConsole(recorded_properties(read_cassette("150-days.cassette")))
 
+Recorded from a run, live or not::
+
+    with open_recorder("run.cassette") as recorder:
+        async with open_search_console(settings, on_answer=recorder.keep) as client:
+            await backfill(client, query, store, ..., instruments=[recorder])
+        recorder.save()
+
 A whole world with faults and crashes, from a seed (``python -m gsc_trio.testing --seed 7``)::
 
     report = simulate(seed=7)
@@ -60,6 +67,7 @@ from gsc_trio.testing.promises import BrokenPromiseError
 from gsc_trio.testing.property import SimulatedProperty
 from gsc_trio.testing.proxy import open_faulty_proxy
 from gsc_trio.testing.quota import InspectionQuota, Quota
+from gsc_trio.testing.recording import Recorder, open_recorder
 from gsc_trio.testing.replay import RecordedProperty, recorded_properties
 from gsc_trio.testing.response import ConnectionCutError
 from gsc_trio.testing.search_console import FakeSearchConsole, SeenCall
@@ -88,6 +96,7 @@ __all__ = [
     "RecordedAnswer",
     "RecordedProperty",
     "RecordedRequest",
+    "Recorder",
     "Refuse",
     "Reset",
     "SeenCall",
@@ -101,6 +110,7 @@ __all__ = [
     "WorldReport",
     "make_cassette",
     "open_faulty_proxy",
+    "open_recorder",
     "open_streaming_transport",
     "read_cassette",
     "record_simulated",

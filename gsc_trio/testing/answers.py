@@ -15,6 +15,9 @@ from gsc_trio.testing.property import SimulatedProperty
 from gsc_trio.testing.query_request import QueryRequest, refusal_of
 from gsc_trio.testing.spliced_gzip import DeflatedPiece, deflate
 
+ORIGIN_HEADER = "x-gsc-trio-origin"
+"""The fake says by it where its rows are from, so that no recording of it passes for Google's."""
+
 
 @attrs.frozen
 class Answer:
@@ -121,7 +124,7 @@ def answer_query(
     rows = rows[request.start_row : request.start_row + request.row_limit]
     head = b'{"rows":[' + b",".join(rows) + b"]," if rows else b"{"
     content = head + f'"responseAggregationType":"{request.aggregated_by}"}}'.encode()
-    return Answer(200, content, rows=len(rows))
+    return Answer(200, content, rows=len(rows), headers={ORIGIN_HEADER: "simulated"})
 
 
 def pretty_printed(answer: Answer) -> Answer:

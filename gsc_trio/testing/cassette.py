@@ -18,9 +18,9 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from typing import Annotated, Literal
+from typing import IO, Annotated, Literal
 
 import attrs
 import msgspec
@@ -92,12 +92,15 @@ class Cassette:
         return sum(answer.rows for answer in self.answers.values())
 
 
-class _IndexEntry(msgspec.Struct):
+class IndexEntry(msgspec.Struct):
+    """An answer as the index has it."""
+
     request: RecordedRequest
     status: int
     headers: dict[str, str]
     rows: int
     body: str
+    """The body's name."""
 
 
 class _Mark(msgspec.Struct):
@@ -112,7 +115,7 @@ class _Index(msgspec.Struct):
     version: int
     origin: Origin
     description: str
-    answers: Annotated[list[_IndexEntry], msgspec.Meta(min_length=1)]
+    answers: Annotated[list[IndexEntry], msgspec.Meta(min_length=1)]
 
 
 def make_cassette(
@@ -133,11 +136,13 @@ def make_cassette(
         digest = hashlib.sha256(content).digest()
         if digest not in bodies:
             bodies[digest] = deflate(content)
-        kept = {
-            name.lower(): value for name, value in headers.items() if name.lower() in KEPT_HEADERS
-        }
-        answers[request] = RecordedAnswer(status, kept, rows, bodies[digest])
+        answers[request] = RecordedAnswer(status, kept_headers(headers), rows, bodies[digest])
     return Cassette(origin, description, answers)
+
+
+def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Those in `KEPT_HEADERS`, names in lower case."""
+    return {name.lower(): value for name, value in headers.items() if name.lower() in KEPT_HEADERS}
 
 
 def record_simulated(
@@ -164,8 +169,7 @@ def record_simulated(
     repeated = f", the rows of {distinct} days over and over" if distinct < days else ""
     description = (
         f"{simulated.site_url}, seed {simulated.seed}, {start} to {end}, "
-        f"{query.search_type} by {', '.join(query.dimensions) or 'date alone'}{repeated}; "
-        f"by gsc-trio {version('gsc-trio')}"
+        f"{what_was_asked(query.search_type, query.dimensions)}{repeated}; {made_by()}"
     )
 
     def recordings() -> Iterator[tuple[RecordedRequest, int, Mapping[str, str], bytes, int]]:
@@ -193,6 +197,16 @@ def request_for(query: SearchAnalyticsQuery, data_date: dt.date, start_row: int)
         filters=tuple(map(str, query.filters)),
         aggregation_type=query.aggregation_type,
     )
+
+
+def what_was_asked(search_type: str, dimensions: Sequence[str]) -> str:
+    """A query, for a description."""
+    return f"{search_type} by {', '.join(dimensions) or 'date alone'}"
+
+
+def made_by() -> str:
+    """This program, for a description."""
+    return f"by gsc-trio {version('gsc-trio')}"
 
 
 def _pages(
@@ -235,16 +249,42 @@ def write_cassette(cassette: Cassette, path: str | os.PathLike[str]) -> None:
             names[id(answer.body)] = hashlib.sha256(answer.body.content()).hexdigest()
         name = names[id(answer.body)]
         bodies[name] = answer.body
-        entries.append(_IndexEntry(request, answer.status, dict(answer.headers), answer.rows, name))
-    index = _Index(FORMAT, VERSION, cassette.origin, cassette.description, entries)
+        entries.append(IndexEntry(request, answer.status, dict(answer.headers), answer.rows, name))
     try:
-        with zipfile.ZipFile(path, "w") as archive:
-            content = msgspec.json.format(msgspec.json.encode(index), indent=1)
-            archive.writestr(_member(_INDEX, zipfile.ZIP_DEFLATED), content)
-            for name, body in bodies.items():
-                archive.writestr(_member(_body_member(name), zipfile.ZIP_STORED), body.as_gzip())
+        with open(path, "wb") as file:
+            write_entries(
+                file,
+                cassette.origin,
+                cassette.description,
+                entries,
+                lambda name: bodies[name].as_gzip(),
+            )
     except OSError as error:
         raise UsageError(f"cannot write the cassette {path}: {error.strerror}") from None
+
+
+def write_entries(
+    file: IO[bytes],
+    origin: Origin,
+    description: str,
+    entries: list[IndexEntry],
+    gzip_of: Callable[[str], bytes],
+) -> None:
+    """Write a cassette, whose bodies need not be in memory all at once.
+
+    Args:
+        file: a new one.
+        origin: where the answers are from.
+        description: what made it, of what.
+        entries: the answers, in the order that they are to have.
+        gzip_of: gives a body by its name, as a gzip file that can be spliced.
+    """
+    index = _Index(FORMAT, VERSION, origin, description, entries)
+    with zipfile.ZipFile(file, "w") as archive:
+        content = msgspec.json.format(msgspec.json.encode(index), indent=1)
+        archive.writestr(_member(_INDEX, zipfile.ZIP_DEFLATED), content)
+        for name in dict.fromkeys(entry.body for entry in entries):
+            archive.writestr(_member(_body_member(name), zipfile.ZIP_STORED), gzip_of(name))
 
 
 def read_cassette(path: str | os.PathLike[str]) -> Cassette:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from gsc_trio.testing.answers import Answer, error
-from gsc_trio.testing.cassette import Cassette, RecordedAnswer, RecordedRequest
+from gsc_trio.testing.answers import ORIGIN_HEADER, Answer, error
+from gsc_trio.testing.cassette import Cassette, Origin, RecordedAnswer, RecordedRequest
 from gsc_trio.testing.query_request import QueryRequest
 
 
@@ -18,6 +18,8 @@ class RecordedProperty:
 
     site_url: str
     answers: Mapping[RecordedRequest, RecordedAnswer] = attrs.field(repr=False)
+    origin: Origin
+    """Where they are from; it is said with each."""
 
     def answer(self, request: QueryRequest) -> Answer:
         """What was recorded, still compressed, or a refusal that says what is not there."""
@@ -45,7 +47,7 @@ class RecordedProperty:
                 f"{', '.join(request.dimensions)}, type {request.type}, {request.data_state} data, "
                 f"{request.row_limit} rows from row {request.start_row}.",
             )
-        headers = dict(recorded.headers)
+        headers = {**recorded.headers, ORIGIN_HEADER: self.origin}
         content_type = headers.pop("content-type", "application/json; charset=UTF-8")
         return Answer(
             recorded.status,
@@ -59,4 +61,4 @@ class RecordedProperty:
 def recorded_properties(cassette: Cassette) -> list[RecordedProperty]:
     """The properties that a cassette has answers of, for `FakeSearchConsole`."""
     sites = dict.fromkeys(request.site_url for request in cassette.answers)
-    return [RecordedProperty(site_url, cassette.answers) for site_url in sites]
+    return [RecordedProperty(site_url, cassette.answers, cassette.origin) for site_url in sites]

@@ -59,7 +59,7 @@ def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
         *("--data-state", "--max-concurrency", "--batch-size", "--max-queue-size"),
         *("--max-in-flight", "--queries-per-minute", "--api-root", "--access-token", "--config"),
         *("--filter", "--aggregation-type"),
-        *("--profile", "--progress", "--json", "--wait", "--account", "--key-file"),
+        *("--profile", "--progress", "--json", "--wait", "--record", "--account", "--key-file"),
         *("--log-format", "--log-level", "--metrics-port", "--metrics-host"),
         "--telemetry-identities",
     }

@@ -6,10 +6,12 @@ file that is kept. Then everything that was written is searched for every secret
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import time
 import traceback
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from gsc_trio.testing.transport import App
 from tests.cli.sign_in import CLIENT_FILE, KEY_FILE, Browser, ExpiringTokens, write_files
 
 SITE = "sc-domain:example.com"
+ACCOUNT = "an-account-of-a-person"
 STATIC_TOKEN = "a-static-token-that-nobody-may-see"
 BACKFILL = f"backfill {SITE} --db gsc.db --days 60 --batch-size 10 --config settings.toml"
 Serve = Callable[[App], str]
@@ -84,6 +87,18 @@ def stage(
 
 def no_failure(stage: Stage) -> None:
     assert stage.run(BACKFILL) == 0
+
+
+def recorded(stage: Stage) -> None:
+    stage.fake.access_tokens = ExpiringTokens(stage.oauth, queries=7)
+    assert stage.run(f"{BACKFILL} --record whole.cassette") == 0
+    assert stage.run(f"login --client {CLIENT_FILE} --account {ACCOUNT}") == 0
+    command = f"{BACKFILL} --dimensions query --account {ACCOUNT} --record named.cassette"
+    assert stage.run(command) == 0
+    stage.oauth.revoke_all()
+    assert (
+        stage.run(f"{BACKFILL} --account {ACCOUNT} --record none.cassette --dimensions page") == 1
+    )
 
 
 def expired_in_mid_batch(stage: Stage) -> None:
@@ -169,10 +184,21 @@ def a_fault_of_this_program(stage: Stage) -> None:
         assert stage.run(BACKFILL) == 1
 
 
+def members_of(cassette: Path) -> dict[str, bytes]:
+    """What is in a cassette, decompressed; it has no account's name either."""
+    with zipfile.ZipFile(cassette) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for name, content in members.items():
+        members[name] = gzip.decompress(content) if name.endswith(".gz") else content
+        assert ACCOUNT.encode() not in members[name]
+    return members
+
+
 @pytest.mark.parametrize(
     "fail",
     [
         no_failure,
+        recorded,
         expired_in_mid_batch,
         revoked,
         refused_with_an_echo_of_all_that_was_sent,
@@ -197,9 +223,14 @@ def test_no_secret_is_written_where_it_does_not_belong(
     own = {CLIENT_FILE.absolute(), KEY_FILE.absolute(), tmp_path / "config" / "accounts.json"}
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path not in own]
     written = {str(path): path.read_bytes() for path in files}
+    for path in filter(zipfile.is_zipfile, files):
+        written.update(members_of(path))
     written["the terminal"] = "\n".join(stage.written).encode()
     written["the spill"] = b"".join(stage.spilled)
     written["the logs"] = caplog.text.encode()
+    if fail is recorded:
+        assert sum(place.startswith("bodies/") for place in written) >= 60
+        assert "none.cassette" not in {path.name for path in files}
     secrets = stage.secrets()
     assert len(secrets) > 25
     for place, content in written.items():
