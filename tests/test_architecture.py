@@ -27,7 +27,7 @@ LAYERS = [
     ["fetcher"],
     ["worker", "sequential"],
     ["backfill"],
-    ["rollout/", "verify/", "sync/"],
+    ["rollout/", "verify/", "sync/", "report/"],
     ["__init__"],
     ["testing/"],
     ["cli/"],

@@ -19,6 +19,7 @@ from gsc_trio.cli.options import read_date, settings_options
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.record import record_option, recording
 from gsc_trio.cli.run import BackfillRequest, run_backfill
+from gsc_trio.cli.run_report import RunReport
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
 from gsc_trio.config import PROFILES
@@ -64,6 +65,7 @@ Examples:
   gsc-trio backfill sc-domain:example.com --db gsc.db --metrics-port 9464 --log-format json
   gsc-trio backfill sc-domain:example.com --db new.db --record run.cassette
   gsc-trio fake-server --cassette run.cassette     # gives the same answers again
+  gsc-trio backfill sc-domain:example.com --db gsc.db --report run.html
 
 \b
 Exit codes: 0 complete, 1 failed or halted, 2 wrong usage (nothing was changed), 130 interrupted.
@@ -156,6 +158,13 @@ under way end first. 1 is the rollback."""
     show_default=True,
     help="Show how it is going, on stderr.",
 )
+@click.option(
+    "--report",
+    "report_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write an HTML page about the run; the report of an earlier run is replaced.",
+)
 @telemetry_options
 @click.option("--json", "wants_json", is_flag=True, help="Print the summary as one JSON object.")
 def command(
@@ -176,6 +185,7 @@ def command(
     profile: str | None,
     wants_progress: bool,
     wants_json: bool,
+    report_file: Path | None,
     telemetry: TelemetryOptions,
     **flags: Any,
 ) -> int:
@@ -192,6 +202,7 @@ def command(
     )
     today = pacific_today()
     first_day, last_day = choose_days(days, start, end, today, is_hourly=query.is_hourly)
+    report = RunReport(report_file, database) if report_file is not None else None
     credentials = choose_credentials(settings, site)
     with recording(record_file, database) as recorder:
         request = BackfillRequest(
@@ -206,8 +217,11 @@ def command(
             sources,
             credentials,
             recorder,
+            report,
         )
         summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
+    if report is not None:
+        report.write()
     if summary.status == "complete" and not wants_json:
         say(next_text(request))
     return EXIT_CODES.get(summary.status, FAILED)

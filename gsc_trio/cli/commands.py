@@ -23,6 +23,7 @@ MODULES: Mapping[str, str] = {
     "backfill": "gsc_trio.cli.backfill",
     "sync": "gsc_trio.cli.sync",
     "status": "gsc_trio.cli.status",
+    "report": "gsc_trio.cli.report",
     "verify": "gsc_trio.cli.verify",
     "sitemaps": "gsc_trio.cli.sitemaps",
     "inspect": "gsc_trio.cli.inspect",

@@ -17,6 +17,7 @@ from gsc_trio.backfill import backfill
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.live_settings import LiveSettings, SettingsSources
 from gsc_trio.cli.progress import Progress, keep_showing, show
+from gsc_trio.cli.run_report import RunReport, keep_record
 from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
 from gsc_trio.client import open_search_console, user_of
@@ -25,6 +26,7 @@ from gsc_trio.config import Settings
 from gsc_trio.errors import DatabaseInUseError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.report.recorder import RunRecorder
 from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.instrument import Instrument
@@ -53,6 +55,8 @@ class BackfillRequest:
     """What gives access tokens, if the settings have none."""
     recorder: Recorder | None = None
     """What keeps the answers."""
+    report: RunReport | None = None
+    """The page to be made of the run, if one is wanted."""
 
     def live_settings(self) -> LiveSettings | None:
         """What SIGHUP changes; None if there is no settings file to read again."""
@@ -111,7 +115,9 @@ async def _run(
     instruments: Sequence[Instrument],
 ) -> RunSummary:
     async with shown_progress(display) as progress, AsyncExitStack() as stack:
-        watching, on_answer = [progress, *instruments], None
+        run_recorder = RunRecorder()
+        watching: list[Instrument] = [progress, run_recorder, *instruments]
+        on_answer = None
         if request.recorder is not None:
             watching.append(request.recorder)
             on_answer = request.recorder.keep
@@ -123,7 +129,7 @@ async def _run(
                 on_answer=on_answer,
             )
         )
-        return await backfill(
+        summary = await backfill(
             client,
             request.query,
             store,
@@ -135,6 +141,12 @@ async def _run(
             halt_switch=halt_switch,
             today=request.today,
         )
+    record = await keep_record(
+        run_recorder, summary, request.query, request.settings, store, display
+    )
+    if request.report is not None:
+        request.report.record = record
+    return summary
 
 
 @asynccontextmanager

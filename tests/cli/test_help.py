@@ -18,6 +18,7 @@ COMMANDS = [
     "backfill",
     "sync",
     "status",
+    "report",
     "verify",
     "sitemaps",
     "inspect",
@@ -61,7 +62,7 @@ def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
         *("--filter", "--aggregation-type"),
         *("--profile", "--progress", "--json", "--wait", "--record", "--account", "--key-file"),
         *("--log-format", "--log-level", "--metrics-port", "--metrics-host"),
-        "--telemetry-identities",
+        *("--telemetry-identities", "--report"),
     }
     text = " ".join(run_cli("backfill", "--help").stdout.split())
     for fact in (

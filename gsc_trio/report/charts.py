@@ -1,0 +1,246 @@
+"""The charts of a run: each is a function that paints its series into a figure of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from gsc_trio.report.drawing import (
+    AMBER,
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    RED,
+    VIOLET,
+    Size,
+    draw,
+)
+from gsc_trio.report.record import RunRecord
+
+PHONE_WIDTH = 360
+_PIXELS_PER_TICK = 90
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200)
+_DAY_SECONDS = 86_400
+
+
+@attrs.frozen
+class Chart:
+    """A chart of the page."""
+
+    name: str
+    title: str
+    legend: Sequence[tuple[str, str]]
+    """What is shown in which colour of the style sheet: colour, text."""
+    svgs: Sequence[str]
+    """The same drawing for a phone and for a wide window."""
+    is_wide: bool = False
+    """Whether it takes the page's whole width, where there is room for two."""
+
+
+def draw_charts(record: RunRecord) -> list[Chart]:
+    """All charts that have something to show."""
+    if not record.summary.requests:
+        return []
+    charts = [
+        _chart(
+            record,
+            "queries",
+            "Queries in any 60 seconds",
+            _paint_queries,
+            [
+                ("blue", "queries sent"),
+                ("red", f"quota: {record.limits.queries_per_minute:,}"),
+                *_pause_legend(record),
+            ],
+            is_wide=True,
+        ),
+        _chart(
+            record,
+            "latency",
+            "Seconds a query",
+            _paint_latencies,
+            [("blue", "p50"), ("violet", "p95"), ("amber", "p99")],
+        ),
+        _chart(record, "rows", "Rows stored, a second", _paint_rows, []),
+        _chart(
+            record,
+            "jobs",
+            "Queue and jobs in flight",
+            _paint_jobs,
+            [("blue", "in flight"), ("amber", "queue")],
+        ),
+        _chart(
+            record,
+            "memory",
+            "Memory, MB",
+            _paint_memory,
+            [("blue", "resident"), ("amber", "answers that wait")],
+        ),
+    ]
+    if record.summary.retries or record.pauses or record.refused:
+        legend = [("amber", "jobs asked for again"), ("red", "queries refused")]
+        title = "Retries and pauses"
+        charts.append(
+            _chart(
+                record,
+                "trouble",
+                title,
+                _paint_trouble,
+                [*legend, *_pause_legend(record)],
+                is_wide=True,
+            )
+        )
+    return charts
+
+
+def _pause_legend(record: RunRecord) -> list[tuple[str, str]]:
+    return [("muted", "paused")] if record.pauses else []
+
+
+def _chart(
+    record: RunRecord,
+    name: str,
+    title: str,
+    paint: Callable[[Axes, RunRecord], None],
+    legend: Sequence[tuple[str, str]],
+    *,
+    is_wide: bool = False,
+) -> Chart:
+    sizes = (
+        Size("phone", PHONE_WIDTH, 220),
+        Size("wide", 1_080 if is_wide else 520, 260 if is_wide else 220),
+    )
+
+    def on(size: Size) -> Callable[[Figure], None]:
+        def paint_figure(figure: Figure) -> None:
+            axes = figure.subplots()
+            _prepare(axes, record, size.width)
+            paint(axes, record)
+            axes.set_ylim(0, 1.08 * axes.dataLim.ymax)
+
+        return paint_figure
+
+    return Chart(
+        name, title, legend, [draw(name, title, size, on(size)) for size in sizes], is_wide
+    )
+
+
+# What each one shows.
+
+
+def _paint_queries(axes: Axes, record: RunRecord) -> None:
+    _shade_pauses(axes, record)
+    _paint_area(axes, record, record.series.queries_per_minute, BLUE)
+    axes.axhline(record.limits.queries_per_minute, color=RED, linestyle=(0, (5, 3)), linewidth=1.5)
+
+
+def _paint_latencies(axes: Axes, record: RunRecord) -> None:
+    points = record.series.latencies
+    across = [point.seconds for point in points]
+    for colour, name in ((AMBER, "p99"), (VIOLET, "p95"), (BLUE, "p50")):
+        figures = [getattr(point, name) for point in points]
+        axes.plot(across, figures, "o-", color=colour, markersize=3, linewidth=1.5)
+
+
+def _paint_rows(axes: Axes, record: RunRecord) -> None:
+    seconds = record.series.slot_seconds
+    # Pages are committed in bursts: what is shown is an average over some slots.
+    width = max(1, len(record.series.rows) // 40)
+    groups = range(0, len(record.series.rows), width)
+    speeds = [sum(record.series.rows[at : at + width]) / (width * seconds) for at in groups]
+    lefts = [at * seconds for at in groups]
+    axes.bar(lefts, speeds, 0.8 * width * seconds, align="edge", color=GREEN)
+
+
+def _paint_jobs(axes: Axes, record: RunRecord) -> None:
+    _paint_area(axes, record, record.series.in_flight, BLUE)
+    _paint_line(axes, record, record.series.queue_depth, AMBER)
+
+
+def _paint_memory(axes: Axes, record: RunRecord) -> None:
+    _paint_line(axes, record, [each / 1e6 for each in record.series.resident_bytes], BLUE)
+    _paint_area(axes, record, [each / 1e6 for each in record.series.waiting_bytes], AMBER)
+
+
+def _paint_trouble(axes: Axes, record: RunRecord) -> None:
+    series = record.series
+    lefts = [number * series.slot_seconds for number in range(len(series.retries))]
+    _shade_pauses(axes, record)
+    axes.bar(lefts, series.retries, series.slot_seconds, align="edge", color=AMBER)
+    axes.bar(lefts, series.refused, 0.5 * series.slot_seconds, align="edge", color=RED)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=2))
+
+
+# How it is drawn.
+
+
+def _paint_line(axes: Axes, record: RunRecord, levels: Sequence[float], colour: str) -> None:
+    axes.stairs(levels, _edges(record), color=colour, linewidth=1.8, baseline=None)
+
+
+def _paint_area(axes: Axes, record: RunRecord, levels: Sequence[float], colour: str) -> None:
+    axes.stairs(levels, _edges(record), color=colour, fill=True, alpha=0.18)
+    _paint_line(axes, record, levels, colour)
+
+
+def _shade_pauses(axes: Axes, record: RunRecord) -> None:
+    """A band wherever queries had to wait since Google had asked for that."""
+    seconds = record.series.slot_seconds
+    begin = None
+    for number, paused in enumerate([*record.series.paused_seconds, 0.0]):
+        if paused and begin is None:
+            begin = number
+        elif not paused and begin is not None:
+            axes.axvspan(begin * seconds, number * seconds, color=MUTED, alpha=0.2, linewidth=0)
+            begin = None
+
+
+def _edges(record: RunRecord) -> list[float]:
+    """The bounds of the slots; the last one ends with the run."""
+    seconds, count = record.series.slot_seconds, len(record.series.queries)
+    return [number * seconds for number in range(count)] + [_duration(record)]
+
+
+def _duration(record: RunRecord) -> float:
+    """The run's length, but never so short that its last slot would have none."""
+    seconds, count = record.series.slot_seconds, len(record.series.queries)
+    return max(record.summary.duration_seconds, (count - 0.5) * seconds)
+
+
+def _prepare(axes: Axes, record: RunRecord, width: int) -> None:
+    duration = _duration(record)
+    step = tick_step(duration, max(2, width // _PIXELS_PER_TICK))
+    axes.set_xlim(0, duration)
+    axes.set_xticks([number * step for number in range(int(duration / step) + 1)])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock_text(seconds)))
+    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], min_n_ticks=3))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda level, _: _level_text(level)))
+    axes.tick_params(colors=INK, labelcolor=MUTED, length=0, pad=6)
+
+
+def tick_step(duration: float, count: int) -> float:
+    """How far ticks lie apart, in seconds, so that there are no more than so many."""
+    for step in _STEPS:
+        if duration / step <= count:
+            return step
+    return _DAY_SECONDS * -(-duration // (_DAY_SECONDS * count))
+
+
+def clock_text(seconds: float) -> str:
+    """Time since the run began: ``0:05``, ``1:30:00``, ``2 d``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    if hours >= 48 and not minute:
+        return f"{hours / 24:g} d"
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def _level_text(level: float) -> str:
+    if level >= 1e6:
+        return f"{level / 1e6:g} M"
+    return f"{level:,.0f}" if level >= 10 or level == round(level) else f"{level:.2g}"
