@@ -87,16 +87,13 @@ def command(
         _show_list(database, wants_json=wants_json)
         return COMPLETE
     run = trio.run(_read_run, database, number)
-    record = from_json(run.record)
     if wants_json:
         say(run.record)
         return COMPLETE
     path = output if output is not None else Path(f"gsc-trio-run-{run.number}.html")
     check_can_render()
-    check_page_file(path, replaces="anything" if force else "nothing")
-    if path.exists() and path.samefile(database):
-        raise UsageError(f"{path} is the database: name another file for the report")
-    render_to(path, record)
+    check_page_file(path, database, replaces="anything" if force else "nothing")
+    render_to(path, from_json(run.record))
     say(f"{path}: run {run.number}, {run.status}, {one_line(run.site_url)}")
     return COMPLETE
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,9 +39,7 @@ class RunReport:
 
     def __attrs_post_init__(self) -> None:
         check_can_render()
-        check_page_file(self.path, replaces="page")
-        if os.path.realpath(self.path) == os.path.realpath(self.database):
-            raise UsageError(f"{self.path} is the database: name another file for the report")
+        self._check_file()
 
     def write(self) -> None:
         """Make the page, if the run has begun at all.
@@ -52,8 +49,11 @@ class RunReport:
             StorageError: it cannot be written.
         """
         if self.record is not None:
-            check_page_file(self.path, replaces="page")
+            self._check_file()
             render_to(self.path, self.record)
+
+    def _check_file(self) -> None:
+        check_page_file(self.path, self.database, replaces="page")
 
 
 def check_can_render() -> None:

@@ -22,7 +22,6 @@ from gsc_trio.report.drawing import (
 )
 from gsc_trio.report.record import RunRecord
 
-PHONE_WIDTH = 360
 _PIXELS_PER_TICK = 90
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200)
 _DAY_SECONDS = 86_400
@@ -37,7 +36,7 @@ class Chart:
     legend: Sequence[tuple[str, str]]
     """What is shown in which colour of the style sheet: colour, text."""
     svgs: Sequence[str]
-    """The same drawing for a phone and for a wide window."""
+    """The same drawing for windows of different widths."""
     is_wide: bool = False
     """Whether it takes the page's whole width, where there is room for two."""
 
@@ -111,10 +110,9 @@ def _chart(
     *,
     is_wide: bool = False,
 ) -> Chart:
-    sizes = (
-        Size("phone", PHONE_WIDTH, 220),
-        Size("wide", 1_080 if is_wide else 520, 260 if is_wide else 220),
-    )
+    sizes = [Size("narrow", 320, 200), Size("middle", 520, 220)]
+    if is_wide:
+        sizes.append(Size("broad", 1_060, 260))
 
     def on(size: Size) -> Callable[[Figure], None]:
         def paint_figure(figure: Figure) -> None:
@@ -169,10 +167,9 @@ def _paint_memory(axes: Axes, record: RunRecord) -> None:
 
 def _paint_trouble(axes: Axes, record: RunRecord) -> None:
     series = record.series
-    lefts = [number * series.slot_seconds for number in range(len(series.retries))]
     _shade_pauses(axes, record)
-    axes.bar(lefts, series.retries, series.slot_seconds, align="edge", color=AMBER)
-    axes.bar(lefts, series.refused, 0.5 * series.slot_seconds, align="edge", color=RED)
+    axes.stairs(series.retries, _edges(record), color=AMBER, fill=True)
+    axes.stairs(series.refused, _edges(record), color=RED, fill=True)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=2))
 
 

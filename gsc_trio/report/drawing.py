@@ -3,8 +3,8 @@
 Colours. A figure is drawn in the colours of `COLOURS`, which stand for variables of the page's
 style sheet and are replaced by them; so one drawing is right in light and in dark.
 
-Size. An SVG that is scaled down takes its text along. So each chart is drawn twice, for a phone
-and for a wide window, and the style sheet shows the one that fits.
+Size. An SVG that is scaled down takes its text along. So each chart is drawn for a phone and for
+wider windows, and the style sheet shows the drawing that fits.
 """
 
 from __future__ import annotations

@@ -11,18 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from gsc_trio.errors import StorageError, UsageError
+from gsc_trio.store.lock import LOCK_SUFFIX
 
 GENERATOR = "gsc-trio run report"
 """By this, near its beginning, a page of ours is known."""
 
 _BEGINNING_BYTES = 200
 
+_DATABASE_FILES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX)
+"""What the files of a database end in, after its name."""
 
-def check_page_file(path: Path, *, replaces: str = "nothing") -> None:
+
+def check_page_file(path: Path, database: Path, *, replaces: str = "nothing") -> None:
     """Refuse a path that no page can be written to; nothing is changed.
 
     Args:
         path: where the page is to be.
+        database: what must never be replaced, nor the files that go with it.
         replaces: what may be there already: ``nothing``, a ``page`` of ours, or ``anything``.
 
     Raises:
@@ -43,6 +48,9 @@ def check_page_file(path: Path, *, replaces: str = "nothing") -> None:
         raise UsageError(f"the folder of {path} does not exist: create it or name another file")
     if is_folder:
         raise UsageError(f"{path} is a folder: name a file in it")
+    beside = os.path.realpath(path).removeprefix(os.path.realpath(database))
+    if beside in _DATABASE_FILES:
+        raise UsageError(f"{path} belongs to the database: name another file for the report")
     if exists:
         _check_replaced(path, replaces, is_file=is_file)
     if not os.access(path.parent, os.W_OK):

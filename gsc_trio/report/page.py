@@ -77,9 +77,9 @@ def _printable(value: object) -> object:
 def _latencies(record: RunRecord) -> list[tuple[str, Quantiles]]:
     latencies = record.latencies
     named = [
-        ("HTTP request", latencies.requests),
-        ("query", latencies.queries),
-        ("commit", latencies.commits),
+        ("HTTP requests", latencies.requests),
+        ("queries", latencies.queries),
+        ("commits", latencies.commits),
     ]
     return [(name, quantiles) for name, quantiles in named if quantiles.count]
 
