@@ -381,7 +381,8 @@ class SqliteStore:
             except (sqlite3.Error, ValueError, OverflowError) as error:
                 self._be_patient(False)
                 raise as_storage_error(error, self.path, action) from error
-            self._be_patient(True)
+            if action == "write":  # whoever only reads waits for nobody
+                self._be_patient(True)
             return result
 
         return await self._run_in_thread(in_thread)
