@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 
 from sqlite_utils import Database
 
+from gsc_trio.store.reports import create_report_views
 from gsc_trio.store.views import create_views
 
 APPLICATION_ID = 0x67736374
@@ -107,6 +108,7 @@ def refresh_views(database: Database) -> None:
     """Make the views cover every table of rows that there is."""
     tables = {dimensions: table_of(dimensions) for dimensions in _stored_dimensions(database)}
     create_views(database, tables)
+    create_report_views(database, tables)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -232,6 +234,10 @@ def _add_url_inspections(database: Database) -> None:
     )
 
 
+def _add_report_views(database: Database) -> None:
+    """Nothing to change in tables: views are refreshed after every migration."""
+
+
 MIGRATIONS: list[Callable[[Database], None]] = [
     _create_first_schema,
     _add_quota_grants,
@@ -239,6 +245,7 @@ MIGRATIONS: list[Callable[[Database], None]] = [
     _add_runs,
     _tell_filtered_datasets_apart,
     _add_url_inspections,
+    _add_report_views,
 ]
 """Each makes the next version of the schema out of the one before; the first out of nothing.
 
