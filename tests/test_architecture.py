@@ -19,7 +19,7 @@ LAYERS = [
     ["model"],
     ["config", "telemetry/", "dates", "garbage", "machine_clock", "serving"],
     ["wire/", "store/base", "quota_window"],
-    ["store/", "permits", "spill", "halt", "access", "concurrency"],
+    ["store/", "export/", "permits", "spill", "halt", "access", "concurrency"],
     ["credentials/"],
     ["rate_limiter", "batch", "job_queue", "page_buffer", "waiting_room", "paginator"],
     ["auto_concurrency", "client", "coordinator", "delivery", "summary"],

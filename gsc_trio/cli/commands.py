@@ -27,6 +27,8 @@ MODULES: Mapping[str, str] = {
     "verify": "gsc_trio.cli.verify",
     "sitemaps": "gsc_trio.cli.sitemaps",
     "inspect": "gsc_trio.cli.inspect",
+    "export": "gsc_trio.cli.export",
+    "datasette-metadata": "gsc_trio.cli.datasette_metadata",
     "rollout": "gsc_trio.cli.rollout",
     "fake-server": "gsc_trio.cli.fake_server",
 }

@@ -82,7 +82,10 @@ def _sums_of_period(suffix: str, is_in_period: str) -> str:
     / SUM({_RANKED}) FILTER (WHERE {is_in_period}) + 1 AS position{suffix}"""
 
 
-_MOVERS = f"""SELECT *, clicks - clicks_before AS clicks_change FROM (
+_MOVERS = f"""SELECT site_url, search_type, dimensions, {{name}},
+  clicks - clicks_before AS clicks_change, clicks, clicks_before,
+  impressions, impressions_before, position, position_before, last_date, days, days_before
+FROM (
 {_PERIODS}
 SELECT {_DATASET}, stored.{{column}} AS {{name}},
   {_sums_of_period("", "stored.data_date >= dataset.first_date")},

@@ -21,7 +21,9 @@ from sqlite_utils import Database
 
 
 @attrs.frozen
-class _View:
+class View:
+    """A view, over every table that it takes."""
+
     name: str
     takes: Callable[[tuple[str, ...]], bool]
     """Whether it has the rows of a set of dimensions."""
@@ -34,7 +36,8 @@ class _View:
 _KEPT_BY_DATASET = ("site_url", "search_type", "dimensions", "aggregation_type", "filters")
 _MEASURES = ("data_date", "impressions", "clicks", "sum_position")
 
-_WHOLE = "dataset.filters = '' AND dataset.aggregation_type = 'auto'"
+WHOLE = "dataset.filters = '' AND dataset.aggregation_type = 'auto'"
+"""A condition on datasets: all of a property, counted as Google does by itself."""
 
 _EVERYTHING = (
     ("data_date", "data_date"),
@@ -53,11 +56,11 @@ _EVERYTHING = (
     ("aggregation_type", "aggregation_type"),
 )
 
-_VIEWS = (
-    _View(
+VIEWS = (
+    View(
         "searchdata_url_impression",
         takes=lambda dimensions: "page" in dimensions and "hour" not in dimensions,
-        datasets=_WHOLE,
+        datasets=WHOLE,
         columns=(
             ("data_date", "data_date"),
             ("site_url", "site_url"),
@@ -72,10 +75,10 @@ _VIEWS = (
             ("dimensions", "dimensions"),
         ),
     ),
-    _View(
+    View(
         "searchdata_site_impression",
         takes=lambda dimensions: not {"page", "hour"} & {*dimensions},
-        datasets=_WHOLE,
+        datasets=WHOLE,
         columns=(
             ("data_date", "data_date"),
             ("site_url", "site_url"),
@@ -91,13 +94,13 @@ _VIEWS = (
             ("dimensions", "dimensions"),
         ),
     ),
-    _View(
+    View(
         "filtered_impression",
         takes=lambda dimensions: "hour" not in dimensions,
-        datasets=f"NOT ({_WHOLE})",
+        datasets=f"NOT ({WHOLE})",
         columns=_EVERYTHING,
     ),
-    _View(
+    View(
         "hourly_impression",
         takes=lambda dimensions: "hour" in dimensions,
         datasets="",
@@ -113,7 +116,7 @@ def create_views(database: Database, tables: Mapping[tuple[str, ...], str]) -> N
         database: where they are created, in the caller's transaction.
         tables: the table of each set of dimensions.
     """
-    for view in _VIEWS:
+    for view in VIEWS:
         selects = [
             _select(view, dimensions, table)
             for dimensions, table in sorted(tables.items())
@@ -123,7 +126,7 @@ def create_views(database: Database, tables: Mapping[tuple[str, ...], str]) -> N
         database.create_view(view.name, sql, replace=True)
 
 
-def _select(view: _View, dimensions: tuple[str, ...], table: str) -> str:
+def _select(view: View, dimensions: tuple[str, ...], table: str) -> str:
     columns = ", ".join(
         f"{_expression(source, dimensions)} AS {name}" for name, source in view.columns
     )
@@ -141,5 +144,5 @@ def _expression(source: str, dimensions: tuple[str, ...]) -> str:
     return "stored.search_appearance" if source == "searchAppearance" else f"stored.{source}"
 
 
-def _select_nothing(view: _View) -> str:
+def _select_nothing(view: View) -> str:
     return f"SELECT {', '.join(f'NULL AS {name}' for name, _ in view.columns)} WHERE 0"

@@ -30,14 +30,14 @@ COLUMNS = {
     "performance_by_query": [*DATASET, "query", *SUMS, "first_date", "last_date"],
     "performance_by_week": [*DATASET, "week", *SUMS, "days"],
     "page_movers": [
-        *(*DATASET, "url", "clicks", "impressions", "position"),
-        *("clicks_before", "impressions_before", "position_before"),
-        *("last_date", "days", "days_before", "clicks_change"),
+        *(*DATASET, "url", "clicks_change", "clicks", "clicks_before"),
+        *("impressions", "impressions_before", "position", "position_before"),
+        *("last_date", "days", "days_before"),
     ],
     "query_movers": [
-        *(*DATASET, "query", "clicks", "impressions", "position"),
-        *("clicks_before", "impressions_before", "position_before"),
-        *("last_date", "days", "days_before", "clicks_change"),
+        *(*DATASET, "query", "clicks_change", "clicks", "clicks_before"),
+        *("impressions", "impressions_before", "position", "position_before"),
+        *("last_date", "days", "days_before"),
     ],
     "cannibalisation": [*DATASET, "query", "url", *SUMS, "share", "query_clicks", "pages"],
 }

@@ -1,0 +1,81 @@
+"""A CSV file, for spreadsheets and everything else: the one export that needs no other library.
+
+Rows are those of one set of dimensions, from whatever sites and search types are asked for. The
+file is UTF-8; a missing position is an empty field.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from gsc_trio.errors import UsageError
+from gsc_trio.export.dataset import read_day
+from gsc_trio.export.plan import (
+    ExportPlan,
+    ExportSummary,
+    OnDay,
+    PathName,
+    Selection,
+    opened_database,
+    plan_export,
+)
+from gsc_trio.export.target import Existing, check_file, replaced_file
+from gsc_trio.store.schema import dimensions_as_text
+
+
+def export_csv(
+    database: PathName,
+    target: PathName,
+    selection: Selection | None = None,
+    *,
+    existing: Existing = Existing.REFUSE,
+    on_day: OnDay = lambda done, days: None,
+) -> ExportSummary:
+    """Write a CSV file with a header: date, site, search type, dimensions, clicks, impressions.
+
+    Args:
+        database: where the rows are.
+        target: the file; it appears when it is complete.
+        selection: what to take; by default everything.
+        existing: what to do with a file that is there. A CSV file cannot be updated.
+        on_day: told of each day.
+
+    Raises:
+        UsageError: the target must be left alone, or there are several sets of dimensions to
+            choose from. Nothing was changed.
+        StorageError: the database cannot be read, or the file not be written.
+    """
+    database, target = Path(database), Path(target)
+    if existing is Existing.UPDATE:
+        raise UsageError("a CSV file cannot be updated: --overwrite it, or export to Parquet")
+    with opened_database(database) as connection:
+        check_file(target, database, existing)
+        plan = plan_export(connection, database, selection or Selection())
+        _check_dimensions(plan, database)
+        tally = plan.tally(on_day)
+        with (
+            replaced_file(target, database, existing) as partial,
+            partial.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")
+            columns = plan.datasets[0].dataset.columns
+            writer.writerow(("data_date", "site_url", "search_type", *columns))
+            for days in plan.datasets:
+                names = (days.dataset.site_url, days.dataset.search_type)
+                for day in days.versions:
+                    content = read_day(connection, days.dataset, day)
+                    if content is not None:
+                        writer.writerows((day, *names, *row) for row in content.rows)
+                        tally.wrote(len(content.rows))
+        return tally.summary()
+
+
+def _check_dimensions(plan: ExportPlan, database: Path) -> None:
+    found = {dimensions_as_text(each.dataset.dimensions) or "date" for each in plan.datasets}
+    if len(found) > 1:
+        names = " and ".join(sorted(found))
+        raise UsageError(
+            f"{database} has rows by {names}: a CSV file holds one of these, since the same "
+            "clicks are in each; choose by --dimensions"
+        )

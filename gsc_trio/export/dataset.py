@@ -1,0 +1,141 @@
+"""What a database has to export: datasets, their complete days, and the rows of one.
+
+Responsible for: reading, in whatever order rows and days are wanted; the columns' names outside.
+Must never: change anything, or hold a transaction for longer than it takes to read one day, since
+a long one keeps SQLite's log from being emptied.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import attrs
+
+from gsc_trio.store import ledger
+from gsc_trio.store.schema import column_of, dimensions_from_text, table_of
+
+_FORMAT = 1
+"""Part of every version: when what is exported changes, all days count as changed."""
+
+
+StoredRow = tuple[str | int | float | None, ...]
+"""The values of `Dataset.columns`."""
+
+
+@attrs.frozen
+class Dataset:
+    """What one query's rows are kept as."""
+
+    id: int
+    site_url: str
+    search_type: str
+    dimensions: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        """Its table in the database, and what it is called outside."""
+        return table_of(self.dimensions)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of its rows, called as in BigQuery's bulk export."""
+        return (*map(exported_name, self.dimensions), "clicks", "impressions", self.position)
+
+    @property
+    def position(self) -> str:
+        """The column of positions, which BigQuery calls differently where there is no page."""
+        return "sum_position" if "page" in self.dimensions else "sum_top_position"
+
+
+@attrs.frozen
+class DatasetDays:
+    """A dataset with the days that are complete."""
+
+    dataset: Dataset
+    versions: dict[dt.date, str]
+    """For each complete day a text that changes when the day is written again; oldest day first."""
+    days_incomplete: int
+    """Days of which something is stored, but not all."""
+
+
+@attrs.frozen
+class DayContent:
+    """All of a day, as it was at one instant."""
+
+    version: str
+    rows: list[StoredRow]
+    """In Google's order: most clicks first."""
+
+
+def exported_name(dimension: str) -> str:
+    """The column of a dimension outside: ``page`` is ``url``."""
+    return "url" if dimension == "page" else column_of(dimension)
+
+
+def read_datasets(connection: sqlite3.Connection) -> list[Dataset]:
+    """All datasets, by site, search type and dimensions."""
+    return [
+        Dataset(dataset_id, site_url, search_type, dimensions_from_text(dimensions))
+        for dataset_id, site_url, search_type, dimensions in connection.execute(
+            "SELECT id, site_url, search_type, dimensions FROM dataset "
+            "ORDER BY site_url, search_type, dimensions"
+        )
+    ]
+
+
+def read_days(
+    connection: sqlite3.Connection,
+    dataset: Dataset,
+    start: dt.date = dt.date.min,
+    end: dt.date = dt.date.max,
+) -> DatasetDays:
+    """The days of a dataset from start to end, inclusive, whatever their data state."""
+    with reading(connection):
+        days = ledger.stored_days(connection, dataset.id, data_state="all", start=start, end=end)
+        versions = {
+            day: _version(connection, dataset, day)
+            for day, stored in sorted(days.items())
+            if stored.is_complete
+        }
+    return DatasetDays(dataset, versions, len(days) - len(versions))
+
+
+def read_day(connection: sqlite3.Connection, dataset: Dataset, day: dt.date) -> DayContent | None:
+    """All of a day; None if it is not complete any more."""
+    columns = ", ".join((*map(column_of, dataset.dimensions), "clicks, impressions, sum_position"))
+    select = (
+        f"SELECT {columns} FROM {dataset.table} "  # noqa: S608
+        "WHERE dataset_id = ? AND data_date = ? ORDER BY row_number"
+    )
+    with reading(connection):
+        stored = ledger.stored_days(connection, dataset.id, data_state="all", start=day, end=day)
+        if day not in stored or not stored[day].is_complete:
+            return None
+        rows = connection.execute(select, (dataset.id, day.isoformat())).fetchall()
+        return DayContent(_version(connection, dataset, day), rows)
+
+
+@contextmanager
+def reading(connection: sqlite3.Connection) -> Iterator[None]:
+    """See one state of the database; part of a transaction where there is one already."""
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+
+
+def _version(connection: sqlite3.Connection, dataset: Dataset, day: dt.date) -> str:
+    pages = connection.execute(
+        "SELECT start_row, row_count, data_state, committed_at FROM page_ledger "
+        "WHERE dataset_id = ? AND data_date = ? ORDER BY start_row",
+        (dataset.id, day.isoformat()),
+    )
+    return "; ".join((f"format {_FORMAT}", *(" ".join(map(str, page)) for page in pages)))

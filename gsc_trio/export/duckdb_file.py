@@ -1,0 +1,199 @@
+"""A DuckDB file: a table for each set of dimensions, and the views of BigQuery's bulk export.
+
+A day is replaced in one transaction together with its entry in ``exported_day``, which says of
+which version it was made: that is what an update goes by.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gsc_trio.errors import StorageError, UsageError
+from gsc_trio.export.arrow import table_of, with_day
+from gsc_trio.export.dataset import Dataset, DayContent, read_day
+from gsc_trio.export.extras import load
+from gsc_trio.export.plan import (
+    ExportPlan,
+    ExportSummary,
+    OnDay,
+    PathName,
+    Selection,
+    Tally,
+    opened_database,
+    plan_export,
+)
+from gsc_trio.export.target import Existing, check_file, locked_file, replaced_file
+from gsc_trio.store.schema import dimensions_as_text, dimensions_from_text
+from gsc_trio.store.schema import table_of as table_of_dimensions
+from gsc_trio.store.views import VIEWS
+
+_EXPORTED_DAY = """CREATE TABLE IF NOT EXISTS exported_day (
+    site_url VARCHAR, search_type VARCHAR, dimensions VARCHAR, data_date DATE,
+    version VARCHAR NOT NULL, PRIMARY KEY (site_url, search_type, dimensions, data_date)
+)"""
+
+
+def export_duckdb(
+    database: PathName,
+    target: PathName,
+    selection: Selection | None = None,
+    *,
+    existing: Existing = Existing.REFUSE,
+    on_day: OnDay = lambda done, days: None,
+) -> ExportSummary:
+    """Write a DuckDB file, or bring one up to date.
+
+    Args:
+        database: where the rows are; it may be in use.
+        target: the file. A new one appears when it is complete; an update is a transaction a day.
+        selection: what to take; by default everything.
+        existing: what to do with a file that is there. `Existing.UPDATE` writes the days whose
+            pages were fetched again since.
+        on_day: told of each day.
+
+    Raises:
+        UsageError: the target must be left alone, or there is nothing to export. Nothing was
+            changed.
+        StorageError: the database cannot be read, or the file not be written.
+    """
+    load("duckdb", "DuckDB")
+    load("pyarrow", "DuckDB")
+    database, target = Path(database), Path(target)
+    with opened_database(database) as source:
+        check_file(target, database, existing)
+        _check_is_closed(target)
+        plan = plan_export(source, database, selection or Selection())
+        tally = plan.tally(on_day)
+        if existing is Existing.UPDATE and target.exists():
+            with locked_file(target), _opened(target) as connection:
+                _check_is_ours(connection, target)
+                _fill(connection, source, plan, tally)
+        else:
+            with replaced_file(target, database, existing) as partial:
+                log = Path(f"{partial}.wal")
+                log.unlink(missing_ok=True)  # of one that was killed
+                try:
+                    with _opened(partial) as connection:
+                        connection.execute(_EXPORTED_DAY)
+                        _fill(connection, source, plan, tally)
+                finally:
+                    log.unlink(missing_ok=True)
+        return tally.summary()
+
+
+def _fill(connection: Any, source: sqlite3.Connection, plan: ExportPlan, tally: Tally) -> None:
+    for days in plan.datasets:
+        _create_table(connection, days.dataset)
+        there = _versions(connection, days.dataset)
+        for day, version in days.versions.items():
+            if there.get(day) == version:
+                tally.left()
+            elif (content := read_day(source, days.dataset, day)) is not None:
+                with _transaction(connection):
+                    _replace_day(connection, days.dataset, day, content)
+                tally.wrote(len(content.rows))
+    with _transaction(connection):
+        _create_views(connection)
+
+
+def _create_table(connection: Any, dataset: Dataset) -> None:
+    texts = ["site_url", "search_type", *dataset.columns[: len(dataset.dimensions)]]
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {dataset.table} (data_date DATE NOT NULL, "
+        f"{' VARCHAR NOT NULL, '.join(texts)} VARCHAR NOT NULL, clicks BIGINT NOT NULL, "
+        f"impressions BIGINT NOT NULL, {dataset.position} DOUBLE)"
+    )
+
+
+def _versions(connection: Any, dataset: Dataset) -> dict[dt.date, str]:
+    return dict(
+        connection.execute(
+            "SELECT data_date, version FROM exported_day "
+            "WHERE site_url = ? AND search_type = ? AND dimensions = ?",
+            _names(dataset),
+        ).fetchall()
+    )
+
+
+def _replace_day(connection: Any, dataset: Dataset, day: dt.date, content: DayContent) -> None:
+    site_url, search_type, _ = _names(dataset)
+    connection.execute(
+        f"DELETE FROM {dataset.table} WHERE data_date = ? AND site_url = ? AND search_type = ?",  # noqa: S608
+        (day, site_url, search_type),
+    )
+    connection.register("day_to_insert", with_day(table_of(dataset, content.rows), day))
+    connection.execute(
+        f"INSERT INTO {dataset.table} BY NAME "  # noqa: S608
+        "SELECT *, ? AS site_url, ? AS search_type FROM day_to_insert",
+        (site_url, search_type),
+    )
+    connection.unregister("day_to_insert")
+    connection.execute(
+        "INSERT OR REPLACE INTO exported_day VALUES (?, ?, ?, ?, ?)",
+        (*_names(dataset), day, content.version),
+    )
+
+
+def _create_views(connection: Any) -> None:
+    found = connection.execute("SELECT DISTINCT dimensions FROM exported_day ORDER BY 1").fetchall()
+    for view in VIEWS:
+        # Names and order come from the first part, and so do the columns that no table has.
+        types = {"data_date": "DATE", "impressions": "BIGINT", "clicks": "BIGINT"}
+        columns = [
+            f"NULL::{'DOUBLE' if 'position' in name else types.get(name, 'VARCHAR')} AS {name}"
+            for name, _ in view.columns
+        ]
+        selects = [f"SELECT {', '.join(columns)} WHERE false"]
+        for (text,) in found:
+            dimensions = dimensions_from_text(text)
+            if ("page" in dimensions) == view.has_page:
+                table = table_of_dimensions(dimensions)
+                selects.append(f"SELECT *, '{text}' AS dimensions FROM {table}")  # noqa: S608
+        sql = " UNION ALL BY NAME ".join(selects)
+        connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {sql}")
+
+
+def _names(dataset: Dataset) -> tuple[str, str, str]:
+    return dataset.site_url, dataset.search_type, dimensions_as_text(dataset.dimensions)
+
+
+def _check_is_closed(target: Path) -> None:
+    log = Path(f"{target}.wal")
+    if log.exists():
+        raise UsageError(
+            f"{target} is in use, or was not closed properly ({log.name} is beside it): close "
+            "the program that has it open, or open and close it once with DuckDB"
+        )
+
+
+def _check_is_ours(connection: Any, target: Path) -> None:
+    tables = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    if ("exported_day",) not in tables:
+        raise UsageError(f"{target} is no export: name another file")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    duckdb = load("duckdb", "DuckDB")
+    try:
+        with duckdb.connect(os.fspath(path)) as connection:
+            yield connection
+    except duckdb.Error as error:
+        raise StorageError(f"cannot write {path}: {error}") from error
+
+
+@contextmanager
+def _transaction(connection: Any) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()

@@ -1,0 +1,158 @@
+"""A folder of Parquet files, one for each day, in Hive's layout.
+
+::
+
+    search_analytics_by_page_query/
+      site_url=sc-domain%3Aexample.com/search_type=web/data_date=2026-01-31/rows.parquet
+
+What is in the path is a column for DuckDB, Polars, Spark and pyarrow, so it is not in the file
+again. Each set of dimensions has a folder of its own: its files have the same columns, and nobody
+adds up the same clicks twice. Rows are in Google's order. A file's metadata says what it holds, and
+of which version of the day it was made; so an export knows which days changed, with no other
+bookkeeping, and a file that is removed is written again.
+
+Must never: let a reader see half a file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gsc_trio.errors import UsageError
+from gsc_trio.export.arrow import table_of
+from gsc_trio.export.dataset import Dataset, DayContent, read_day
+from gsc_trio.export.extras import load
+from gsc_trio.export.plan import (
+    ExportSummary,
+    OnDay,
+    PathName,
+    Selection,
+    opened_database,
+    plan_export,
+)
+from gsc_trio.export.target import OWN_FOLDER, Existing, locked_folder, move_durably
+
+FILE_NAME = "rows.parquet"
+
+_METADATA_KEY = b"gsc-trio"
+
+_LONGEST_NAME_BYTES = 255
+"""Of a folder, on the file systems that are in use."""
+
+_ESCAPED = re.compile(r"""[\x00-\x20"#%&'*+/:;<=>?@\\\[\]^`{|}\x7f]""")
+"""Hive's escapes, and what is special in addresses. Other letters stay as they are, since Spark
+does not take escaped bytes for UTF-8."""
+
+
+def export_parquet(
+    database: PathName,
+    folder: PathName,
+    selection: Selection | None = None,
+    *,
+    existing: Existing = Existing.REFUSE,
+    on_day: OnDay = lambda done, days: None,
+) -> ExportSummary:
+    """Write a Parquet file for each complete day.
+
+    Files of days that the database does not have, or has not completely, are left as they are.
+
+    Args:
+        database: where the rows are; it may be in use.
+        folder: where the files go; it is made if it is not there.
+        selection: what to take; by default everything.
+        existing: what to do with an earlier export. `Existing.UPDATE` writes the days whose pages
+            were fetched again since.
+        on_day: told of each day.
+
+    Raises:
+        UsageError: the folder must be left alone, or there is nothing to export. Nothing was
+            changed.
+        DatabaseInUseError: another export writes to the folder.
+        StorageError: the database cannot be read, or a file not be written.
+    """
+    load("pyarrow.parquet", "Parquet")
+    root = Path(folder)
+    with opened_database(database) as connection:
+        plan = plan_export(connection, database, selection or Selection())
+        for days in plan.datasets:
+            check_names(days.dataset)
+        tally = plan.tally(on_day)
+        with locked_folder(root, existing):
+            for days in plan.datasets:
+                for day, version in days.versions.items():
+                    path = path_of(root, days.dataset, day)
+                    if existing is Existing.UPDATE and version_of(path) == version:
+                        tally.left()
+                    elif (content := read_day(connection, days.dataset, day)) is not None:
+                        write_day(root, days.dataset, day, content)
+                        tally.wrote(len(content.rows))
+        return tally.summary()
+
+
+def write_day(root: Path, dataset: Dataset, day: dt.date, content: DayContent) -> None:
+    """Write a day's file, in the place of an older one; whoever writes has the folder alone.
+
+    Raises:
+        OSError: it cannot be written; the older one is still there.
+    """
+    parquet = load("pyarrow.parquet", "Parquet")
+    facts = {
+        "site_url": dataset.site_url,
+        "search_type": dataset.search_type,
+        "dimensions": dataset.dimensions,
+        "data_date": day.isoformat(),
+        "version": content.version,
+    }
+    table = table_of(dataset, content.rows)
+    table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(facts)})
+    # Not beside the file, where some readers would stumble over what a killed process left.
+    partial = root / OWN_FOLDER / "partial"
+    parquet.write_table(table, partial, compression="zstd")
+    move_durably(partial, path_of(root, dataset, day))
+
+
+def version_of(path: Path) -> str | None:
+    """Of which version of the day a file was made; None if it is not there, or not one of ours."""
+    parquet, pyarrow = load("pyarrow.parquet", "Parquet"), load("pyarrow", "Parquet")
+    try:
+        metadata = parquet.read_metadata(path).metadata or {}
+    except (OSError, pyarrow.ArrowInvalid):
+        return None
+    try:
+        facts: dict[str, Any] = json.loads(metadata[_METADATA_KEY])
+    except (KeyError, ValueError):
+        return None
+    version: str | None = facts.get("version")
+    return version
+
+
+def path_of(root: Path, dataset: Dataset, day: dt.date) -> Path:
+    """Where the file of a day is."""
+    return root.joinpath(dataset.table, *_folders(dataset), f"data_date={day}", FILE_NAME)
+
+
+def check_names(dataset: Dataset) -> None:
+    """Refuse a dataset that no folder can be named after.
+
+    Raises:
+        UsageError: its property's name is too long.
+    """
+    if any(len(os.fsencode(name)) > _LONGEST_NAME_BYTES for name in _folders(dataset)):
+        raise UsageError(
+            f"{dataset.site_url} is too long for a folder's name: export it to CSV or DuckDB"
+        )
+
+
+def _folders(dataset: Dataset) -> Iterator[str]:
+    yield f"site_url={_escaped(dataset.site_url)}"
+    yield f"search_type={_escaped(dataset.search_type)}"
+
+
+def _escaped(text: str) -> str:
+    return _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", text)

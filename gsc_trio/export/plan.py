@@ -1,0 +1,141 @@
+"""What an export takes of a database, and what came of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from gsc_trio.errors import UsageError
+from gsc_trio.export.dataset import Dataset, DatasetDays, read_datasets, read_days
+from gsc_trio.store.connection import as_storage_error, open_connection
+
+PathName = str | os.PathLike[str]
+
+OnDay = Callable[[int, int], None]
+"""Called after each day with how many are done, and how many there are."""
+
+
+@attrs.frozen
+class Selection:
+    """What to take; what is None is not asked about."""
+
+    site_url: str | None = None
+    search_type: str | None = None
+    dimensions: frozenset[str] | None = None
+    """All of them, in whatever order."""
+    start: dt.date = dt.date.min
+    end: dt.date = dt.date.max
+    """The last day, included."""
+
+    def takes(self, dataset: Dataset) -> bool:
+        """Whether a dataset is asked for."""
+        return all(
+            wanted in {None, found}
+            for wanted, found in (
+                (self.site_url, dataset.site_url),
+                (self.search_type, dataset.search_type),
+                (self.dimensions, frozenset(dataset.dimensions)),
+            )
+        )
+
+
+@attrs.frozen
+class ExportSummary:
+    """What an export did."""
+
+    days_written: int
+    rows_written: int
+    days_unchanged: int
+    """Days that the target had already as the database has them."""
+    days_incomplete: int
+    """Days of which not all is stored yet: they were left out."""
+
+
+@attrs.define
+class Tally:
+    """How far an export is."""
+
+    days: int
+    """How many there are to do."""
+    days_incomplete: int
+    on_day: OnDay
+    days_written: int = 0
+    rows_written: int = 0
+    days_unchanged: int = 0
+
+    def wrote(self, rows: int) -> None:
+        """A day was written."""
+        self.days_written += 1
+        self.rows_written += rows
+        self.on_day(self.days_written + self.days_unchanged, self.days)
+
+    def left(self) -> None:
+        """A day was left as it is."""
+        self.days_unchanged += 1
+        self.on_day(self.days_written + self.days_unchanged, self.days)
+
+    def summary(self) -> ExportSummary:
+        """What came of it."""
+        return ExportSummary(
+            self.days_written, self.rows_written, self.days_unchanged, self.days_incomplete
+        )
+
+
+@attrs.frozen
+class ExportPlan:
+    """What there is to do."""
+
+    datasets: tuple[DatasetDays, ...]
+
+    @property
+    def days(self) -> int:
+        """How many."""
+        return sum(len(each.versions) for each in self.datasets)
+
+    def tally(self, on_day: OnDay) -> Tally:
+        """To count with."""
+        return Tally(self.days, sum(each.days_incomplete for each in self.datasets), on_day)
+
+
+@contextmanager
+def opened_database(database: PathName) -> Iterator[sqlite3.Connection]:
+    """A database to read from, with SQLite's errors told in one line.
+
+    Raises:
+        UsageError: there is no such database.
+        StorageError: it cannot be read.
+    """
+    path = Path(database)
+    connection = open_connection(path, create=False, read_only=True)
+    try:
+        yield connection
+    except sqlite3.Error as error:
+        raise as_storage_error(error, path, "read") from error
+    finally:
+        connection.close()
+
+
+def plan_export(
+    connection: sqlite3.Connection, database: PathName, selection: Selection
+) -> ExportPlan:
+    """Find what there is of a selection.
+
+    Raises:
+        UsageError: nothing.
+    """
+    chosen = [dataset for dataset in read_datasets(connection) if selection.takes(dataset)]
+    plan = ExportPlan(
+        tuple(read_days(connection, each, selection.start, selection.end) for each in chosen)
+    )
+    if not plan.days:
+        raise UsageError(
+            f"{database} has no complete day to export of what was asked for: "
+            f"gsc-trio status --db {database} tells what it has"
+        )
+    return plan
