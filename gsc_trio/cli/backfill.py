@@ -20,6 +20,7 @@ from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.record import record_option, recording
 from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.run_report import RunReport
+from gsc_trio.cli.stores import STORES
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
 from gsc_trio.config import PROFILES
@@ -62,6 +63,7 @@ Examples:
   gsc-trio backfill sc-domain:example.com --db gsc.db --filter searchAppearance:equals:VIDEO
   gsc-trio backfill sc-domain:example.com --db gsc.db --profile sequential   # the plain loop
   gsc-trio backfill sc-domain:example.com --db gsc.db --no-progress --json | jq .rows
+  gsc-trio backfill sc-domain:example.com --db parquet/ --store parquet      # days as files
   gsc-trio backfill sc-domain:example.com --db gsc.db --metrics-port 9464 --log-format json
   gsc-trio backfill sc-domain:example.com --db new.db --record run.cassette
   gsc-trio fake-server --cassette run.cassette     # gives the same answers again
@@ -92,7 +94,14 @@ under way end first. 1 is the rollback."""
     type=click.Path(path_type=Path),
     required=True,
     metavar="PATH",
-    help="The SQLite database; it is made if it is not there.",
+    help="The SQLite database, or the folder of Parquet files; it is made if it is not there.",
+)
+@click.option(
+    "--store",
+    type=click.Choice(list(STORES)),
+    default="sqlite",
+    show_default=True,
+    help="What to write: an SQLite database, or Parquet files, one for each day.",
 )
 @click.option(
     "--dimensions",
@@ -174,6 +183,7 @@ def command(
     start: dt.date | None,
     end: dt.date | None,
     database: Path,
+    store: str,
     dimensions: str,
     search_type: str,
     data_state: str,
@@ -218,6 +228,7 @@ def command(
             credentials,
             recorder,
             report,
+            store,
         )
         summary = run_and_report(request, wants_progress=wants_progress, wants_json=wants_json)
     if report is not None:

@@ -82,6 +82,12 @@ Parquet and DuckDB need two more libraries:
     metavar="NAMES",
     help="Only rows by these dimensions, with commas; or date, for the totals.",
 )
+@click.option(
+    "--filtered/--unfiltered",
+    "is_filtered",
+    default=None,
+    help="Only what was asked for with filters or an aggregation type, or only the rest.",
+)
 @click.option("--start", callback=read_date, metavar="DATE", help="The first day, as YYYY-MM-DD.")
 @click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
 @click.option("--update", is_flag=True, help="Write the days that changed since the last export.")
@@ -95,6 +101,7 @@ def command(
     site: str | None,
     search_type: str | None,
     dimensions: str | None,
+    is_filtered: bool | None,
     start: dt.date | None,
     end: dt.date | None,
     update: bool,
@@ -115,6 +122,7 @@ def command(
         site,
         search_type,
         None if dimensions is None else _read_dimensions(dimensions),
+        is_filtered,
         start or dt.date.min,
         end or dt.date.max,
     )

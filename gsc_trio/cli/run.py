@@ -19,6 +19,7 @@ from gsc_trio.cli.live_settings import LiveSettings, SettingsSources
 from gsc_trio.cli.progress import Progress, keep_showing, show
 from gsc_trio.cli.run_report import RunReport, keep_record
 from gsc_trio.cli.signals import halt_on_signals
+from gsc_trio.cli.stores import STORES
 from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
 from gsc_trio.client import open_search_console, user_of
 from gsc_trio.concurrency import Concurrency
@@ -27,7 +28,7 @@ from gsc_trio.errors import DatabaseInUseError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.report.recorder import RunRecorder
-from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+from gsc_trio.store.sqlite import SqliteStore
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.instrument import Instrument
 
@@ -57,6 +58,8 @@ class BackfillRequest:
     """What keeps the answers."""
     report: RunReport | None = None
     """The page to be made of the run, if one is wanted."""
+    store: str = "sqlite"
+    """What the database is: one of `gsc_trio.cli.stores.STORES`."""
 
     def live_settings(self) -> LiveSettings | None:
         """What SIGHUP changes; None if there is no settings file to read again."""
@@ -93,7 +96,11 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
             live_settings,
         )
         async with opened_store(
-            request.database, display, halt_switch, waits=request.waits_for_database
+            request.database,
+            display,
+            halt_switch,
+            waits=request.waits_for_database,
+            kind=request.store,
         ) as store:
             if store is None:
                 query = request.query
@@ -151,19 +158,24 @@ async def _run(
 
 @asynccontextmanager
 async def opened_store(
-    database: Path, display: Display, halt_switch: HaltSwitch, *, waits: bool
+    database: Path,
+    display: Display,
+    halt_switch: HaltSwitch,
+    *,
+    waits: bool,
+    kind: str = "sqlite",
 ) -> AsyncIterator[SqliteStore | None]:
     """The store; None if the run was halted while it waited for another process."""
-    store = None
+    store, open_store = None, STORES[kind]
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_sqlite_store(database))
+            store = await stack.enter_async_context(open_store(database))
         except DatabaseInUseError as error:
             if not waits:
                 raise DatabaseInUseError(f"{error}, or use --wait") from None
             await trio.to_thread.run_sync(display.tell, f"{error}; waiting for it")
             async with move_on_when(halt_switch.requested.wait):
-                store = await stack.enter_async_context(open_sqlite_store(database, wait=True))
+                store = await stack.enter_async_context(open_store(database, wait=True))
         yield store
 
 

@@ -6,6 +6,7 @@ import datetime as dt
 import shlex
 from pathlib import Path
 
+from gsc_trio.export.dataset import Dataset
 from gsc_trio.filters import filters_as_text
 from gsc_trio.model import SEARCH_TYPES_WITHOUT_POSITION, SearchAnalyticsQuery
 from gsc_trio.store.schema import column_of, dimensions_as_text
@@ -20,10 +21,24 @@ def example_commands(query: SearchAnalyticsQuery, database: Path, last_day: dt.d
     return [f"gsc-trio status --db {path}", *(f"sqlite3 -box {path} {sql}" for sql in queries)]
 
 
+def parquet_commands(query: SearchAnalyticsQuery, folder: Path, last_day: dt.date) -> list[str]:
+    """The same for a folder of Parquet files."""
+    dataset = Dataset.of_query(query)
+    files = _literal(str(folder / dataset.name / "**" / "*.parquet"))
+    conditions = [f"{name} = {_literal(value)}" for name, value in dataset.names.items() if value]
+    chosen = (
+        f"FROM read_parquet({files}, hive_partitioning = true) WHERE {' AND '.join(conditions)}"
+    )
+    queries = map(_quoted, _queries(query, last_day, dataset.position, chosen))
+    return [
+        f"gsc-trio status --db {shlex.quote(str(folder))}",
+        *(f"duckdb -c {sql}" for sql in queries),
+    ]
+
+
 def example_queries(query: SearchAnalyticsQuery, last_day: dt.date) -> list[str]:
     """Clicks by day, and the top values of the last dimension over four weeks."""
     view, position = _view_of(query)
-    sums = "SUM(clicks) AS clicks, SUM(impressions) AS impressions"
     chosen = (
         f"FROM {view} WHERE site_url = {_literal(query.site_url)} "
         f"AND search_type = {_literal(query.search_type)} "
@@ -32,6 +47,13 @@ def example_queries(query: SearchAnalyticsQuery, last_day: dt.date) -> list[str]
     if view in {"filtered_impression", "hourly_impression"}:
         chosen += f" AND filters = {_literal(filters_as_text(query.filters))}"
         chosen += f" AND aggregation_type = {_literal(query.aggregation_type)}"
+    return _queries(query, last_day, position, chosen)
+
+
+def _queries(
+    query: SearchAnalyticsQuery, last_day: dt.date, position: str, chosen: str
+) -> list[str]:
+    sums = "SUM(clicks) AS clicks, SUM(impressions) AS impressions"
     by_day = f"SELECT data_date, {sums} {chosen} GROUP BY 1 ORDER BY 1 DESC LIMIT 7"
     if not query.dimensions:
         return [by_day]

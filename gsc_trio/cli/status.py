@@ -12,6 +12,7 @@ import trio
 from gsc_trio.cli.failures import COMPLETE
 from gsc_trio.cli.kind_text import kind_text
 from gsc_trio.cli.output import say, say_json
+from gsc_trio.cli.stores import database_at
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.store.base import Coverage
 from gsc_trio.store.sqlite import open_sqlite_store
@@ -49,7 +50,7 @@ _COLUMNS: dict[str, Side] = {
     type=click.Path(path_type=Path),
     required=True,
     metavar="PATH",
-    help="The SQLite database of a backfill.",
+    help="The SQLite database of a backfill, or its folder of Parquet files.",
 )
 @click.option("--json", "wants_json", is_flag=True, help="Print a JSON list of objects.")
 def command(database: Path, wants_json: bool) -> int:
@@ -65,7 +66,7 @@ def command(database: Path, wants_json: bool) -> int:
 
 
 async def _coverage(database: Path) -> Sequence[Coverage]:
-    async with open_sqlite_store(database, read_only=True) as store:
+    async with open_sqlite_store(database_at(database), read_only=True) as store:
         return await store.coverage()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gsc_trio.cli.kind_text import kind_text
 from gsc_trio.cli.run import BackfillRequest
-from gsc_trio.cli.sql_examples import example_commands
+from gsc_trio.cli.sql_examples import example_commands, parquet_commands
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.summary import RunSummary
 
@@ -30,7 +30,8 @@ def summary_text(summary: RunSummary, request: BackfillRequest) -> str:
 
 def next_text(request: BackfillRequest) -> str:
     """What to try now."""
-    commands = example_commands(request.query, request.database, request.end)
+    make = parquet_commands if request.store == "parquet" else example_commands
+    commands = make(request.query, request.database, request.end)
     return "\n".join(["", "Try next:", *(f"  {command}" for command in commands)])
 
 

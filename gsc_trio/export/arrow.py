@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
+
 from gsc_trio.export.dataset import Dataset, StoredRow, read_day
 from gsc_trio.export.extras import load
-from gsc_trio.export.plan import PathName, Selection, opened_database, plan_export
+from gsc_trio.export.plan import PathName, opened_database, plan_of
 from gsc_trio.model import SearchAnalyticsQuery
 
 
@@ -27,7 +29,7 @@ def read_arrow(
 
     Args:
         database: the SQLite database; it may be in use.
-        query: whose rows; its data state and row limit do not matter.
+        query: whose rows; its data state and row limit do not matter, everything else does.
         start: the first day.
         end: the last day, included.
 
@@ -65,11 +67,11 @@ def open_arrow_reader(
         A `pyarrow.RecordBatchReader` with one batch for each day that has rows.
     """
     pyarrow = load("pyarrow", "reading a database as Arrow")
-    selection = Selection(
-        query.site_url, query.search_type, frozenset(query.dimensions), start, end
-    )
+    wanted = Dataset.of_query(query)
     with opened_database(database) as connection:
-        [days] = plan_export(connection, database, selection).datasets
+        [days] = plan_of(
+            connection, database, lambda found: attrs.evolve(found, id=0) == wanted, start, end
+        ).datasets
 
         def batches() -> Iterator[Any]:
             for day in days.versions:

@@ -1,7 +1,7 @@
 """A CSV file, for spreadsheets and everything else: the one export that needs no other library.
 
-Rows are those of one set of dimensions, from whatever sites and search types are asked for. The
-file is UTF-8; a missing position is an empty field.
+Rows are those of one set of dimensions, all or filtered, from whatever sites and search types are
+asked for. The file is UTF-8; a missing position is an empty field.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def export_csv(
             partial.open("w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.writer(file, lineterminator="\n")
-            columns = plan.datasets[0].dataset.columns
-            writer.writerow(("data_date", "site_url", "search_type", *columns))
+            first = plan.datasets[0].dataset
+            writer.writerow(("data_date", *first.names, *first.columns))
             for days in plan.datasets:
-                names = (days.dataset.site_url, days.dataset.search_type)
+                names = days.dataset.names.values()
                 for day in days.versions:
                     content = read_day(connection, days.dataset, day)
                     if content is not None:
@@ -72,10 +72,14 @@ def export_csv(
 
 
 def _check_dimensions(plan: ExportPlan, database: Path) -> None:
-    found = {dimensions_as_text(each.dataset.dimensions) or "date" for each in plan.datasets}
+    found = {days.dataset.name: days.dataset for days in plan.datasets}
     if len(found) > 1:
-        names = " and ".join(sorted(found))
+        names = " and ".join(
+            (dimensions_as_text(dataset.dimensions) or "date")
+            + ("" if dataset.is_whole else ", filtered,")
+            for dataset in found.values()
+        )
         raise UsageError(
             f"{database} has rows by {names}: a CSV file holds one of these, since the same "
-            "clicks are in each; choose by --dimensions"
+            "clicks are in each; choose by --dimensions, --filtered or --unfiltered"
         )

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import attrs
 
+from gsc_trio.filters import filters_as_text
+from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.store import ledger
-from gsc_trio.store.schema import column_of, dimensions_from_text, table_of
+from gsc_trio.store.schema import (
+    DATASET_IDENTITY,
+    column_of,
+    dimensions_from_text,
+    table_of,
+)
 
 _FORMAT = 1
 """Part of every version: when what is exported changes, all days count as changed."""
@@ -29,15 +36,49 @@ StoredRow = tuple[str | int | float | None, ...]
 class Dataset:
     """What one query's rows are kept as."""
 
-    id: int
     site_url: str
     search_type: str
     dimensions: tuple[str, ...]
+    aggregation_type: str = "auto"
+    filters: str = ""
+    """As `gsc_trio.filters.filters_as_text` writes them."""
+    id: int = 0
+    """Its number in the database."""
+
+    @classmethod
+    def of_query(cls, query: SearchAnalyticsQuery, dataset_id: int = 0) -> Dataset:
+        """What a query's rows are kept as."""
+        return cls(
+            query.site_url,
+            query.search_type,
+            query.dimensions,
+            query.aggregation_type,
+            filters_as_text(query.filters),
+            dataset_id,
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the property, counted as Google does by itself."""
+        return self.aggregation_type == "auto" and not self.filters
 
     @property
     def table(self) -> str:
-        """Its table in the database, and what it is called outside."""
+        """Its table in the database."""
         return table_of(self.dimensions)
+
+    @property
+    def name(self) -> str:
+        """What its table is called outside, where a part of the property has one of its own."""
+        return self.table if self.is_whole else f"{self.table}_filtered"
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What tells it from others in that table."""
+        names = {"site_url": self.site_url, "search_type": self.search_type}
+        if not self.is_whole:
+            names |= {"aggregation_type": self.aggregation_type, "filters": self.filters}
+        return names
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -47,7 +88,8 @@ class Dataset:
     @property
     def position(self) -> str:
         """The column of positions, which BigQuery calls differently where there is no page."""
-        return "sum_position" if "page" in self.dimensions else "sum_top_position"
+        is_of_site = self.is_whole and not {"page", "hour"} & {*self.dimensions}
+        return "sum_top_position" if is_of_site else "sum_position"
 
 
 @attrs.frozen
@@ -68,6 +110,8 @@ class DayContent:
     version: str
     rows: list[StoredRow]
     """In Google's order: most clicks first."""
+    row_numbers: Sequence[int]
+    """Of each row its place in Google's answers. There are gaps where rows were repeated."""
 
 
 def exported_name(dimension: str) -> str:
@@ -76,12 +120,12 @@ def exported_name(dimension: str) -> str:
 
 
 def read_datasets(connection: sqlite3.Connection) -> list[Dataset]:
-    """All datasets, by site, search type and dimensions."""
+    """All datasets, in the order of what tells them apart."""
+    columns = ", ".join(DATASET_IDENTITY)
     return [
-        Dataset(dataset_id, site_url, search_type, dimensions_from_text(dimensions))
-        for dataset_id, site_url, search_type, dimensions in connection.execute(
-            "SELECT id, site_url, search_type, dimensions FROM dataset "
-            "ORDER BY site_url, search_type, dimensions"
+        Dataset(site_url, search_type, dimensions_from_text(dimensions), aggregation, filters, id_)
+        for site_url, search_type, dimensions, aggregation, filters, id_ in connection.execute(
+            f"SELECT {columns}, id FROM dataset ORDER BY {columns}"  # noqa: S608
         )
     ]
 
@@ -115,7 +159,11 @@ def read_day(connection: sqlite3.Connection, dataset: Dataset, day: dt.date) -> 
         if day not in stored or not stored[day].is_complete:
             return None
         rows = connection.execute(select, (dataset.id, day.isoformat())).fetchall()
-        return DayContent(_version(connection, dataset, day), rows)
+        return DayContent(
+            _version(connection, dataset, day),
+            rows,
+            _row_numbers(connection, dataset, day, len(rows)),
+        )
 
 
 @contextmanager
@@ -130,6 +178,18 @@ def reading(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
+
+
+def _row_numbers(
+    connection: sqlite3.Connection, dataset: Dataset, day: dt.date, row_count: int
+) -> Sequence[int]:
+    names = (dataset.id, day.isoformat())
+    from_day = f"FROM {dataset.table} WHERE dataset_id = ? AND data_date = ?"
+    [largest] = connection.execute(f"SELECT MAX(row_number) {from_day}", names).fetchone()
+    if not row_count or largest == row_count - 1:
+        return range(row_count)
+    numbers = connection.execute(f"SELECT row_number {from_day} ORDER BY row_number", names)
+    return [number for (number,) in numbers]
 
 
 def _version(connection: sqlite3.Connection, dataset: Dataset, day: dt.date) -> str:

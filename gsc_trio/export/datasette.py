@@ -29,6 +29,9 @@ _COLUMNS = {
     "country": "The country, by ISO 3166-1 alpha-3 in lower case.",
     "device": "DESKTOP, MOBILE or TABLET.",
     "search_appearance": "The kind of result.",
+    "filters": "The filters that were asked for, one a line; empty for all of the property.",
+    "aggregation_type": "How Google was asked to count; auto is its own choice.",
+    "hour": "The hour, with its offset from UTC.",
     "row_number": "The row's place in Google's answer, from 0.",
     "clicks": "Clicks that led to the site. Unit: clicks.",
     "impressions": "How often a result was seen. Unit: impressions.",
@@ -88,6 +91,11 @@ _VIEWS = {
         "All rows that have no page, with the names of BigQuery's bulk export.",
         "data_date",
     ),
+    "filtered_impression": (
+        "All rows that were asked for with filters, or with another type of aggregation.",
+        "data_date",
+    ),
+    "hourly_impression": ("All rows that came by the hour.", "hour"),
 }
 """What each is, and the column that it is sorted by, largest first."""
 

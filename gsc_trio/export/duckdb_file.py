@@ -29,14 +29,17 @@ from gsc_trio.export.plan import (
     plan_export,
 )
 from gsc_trio.export.target import Existing, check_file, locked_file, replaced_file
-from gsc_trio.store.schema import dimensions_as_text, dimensions_from_text
-from gsc_trio.store.schema import table_of as table_of_dimensions
-from gsc_trio.store.views import VIEWS
+from gsc_trio.store.schema import DATASET_IDENTITY, dimensions_as_text, dimensions_from_text
+from gsc_trio.store.views import VIEWS, View
 
 _EXPORTED_DAY = """CREATE TABLE IF NOT EXISTS exported_day (
-    site_url VARCHAR, search_type VARCHAR, dimensions VARCHAR, data_date DATE,
-    version VARCHAR NOT NULL, PRIMARY KEY (site_url, search_type, dimensions, data_date)
+    site_url VARCHAR, search_type VARCHAR, dimensions VARCHAR, aggregation_type VARCHAR,
+    filters VARCHAR, data_date DATE, version VARCHAR NOT NULL,
+    PRIMARY KEY (site_url, search_type, dimensions, aggregation_type, filters, data_date)
 )"""
+
+_TYPES = {"data_date": "DATE", "impressions": "BIGINT", "clicks": "BIGINT"}
+"""Of columns that are no text."""
 
 
 def export_duckdb(
@@ -103,64 +106,80 @@ def _fill(connection: Any, source: sqlite3.Connection, plan: ExportPlan, tally: 
 
 
 def _create_table(connection: Any, dataset: Dataset) -> None:
-    texts = ["site_url", "search_type", *dataset.columns[: len(dataset.dimensions)]]
+    texts = [*dataset.names, *dataset.columns[: len(dataset.dimensions)]]
     connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {dataset.table} (data_date DATE NOT NULL, "
+        f"CREATE TABLE IF NOT EXISTS {dataset.name} (data_date DATE NOT NULL, "
         f"{' VARCHAR NOT NULL, '.join(texts)} VARCHAR NOT NULL, clicks BIGINT NOT NULL, "
         f"impressions BIGINT NOT NULL, {dataset.position} DOUBLE)"
     )
 
 
 def _versions(connection: Any, dataset: Dataset) -> dict[dt.date, str]:
-    return dict(
-        connection.execute(
-            "SELECT data_date, version FROM exported_day "
-            "WHERE site_url = ? AND search_type = ? AND dimensions = ?",
-            _names(dataset),
-        ).fetchall()
-    )
+    conditions = [f"{column} = ?" for column in DATASET_IDENTITY]
+    select = f"SELECT data_date, version FROM exported_day WHERE {' AND '.join(conditions)}"  # noqa: S608
+    return dict(connection.execute(select, _identity(dataset)).fetchall())
 
 
 def _replace_day(connection: Any, dataset: Dataset, day: dt.date, content: DayContent) -> None:
-    site_url, search_type, _ = _names(dataset)
-    connection.execute(
-        f"DELETE FROM {dataset.table} WHERE data_date = ? AND site_url = ? AND search_type = ?",  # noqa: S608
-        (day, site_url, search_type),
-    )
+    names, values = list(dataset.names), list(dataset.names.values())
+    conditions = " AND ".join(f"{name} = ?" for name in ("data_date", *names))
+    connection.execute(f"DELETE FROM {dataset.name} WHERE {conditions}", (day, *values))  # noqa: S608
     connection.register("day_to_insert", with_day(table_of(dataset, content.rows), day))
+    chosen = ", ".join(f"? AS {name}" for name in names)
     connection.execute(
-        f"INSERT INTO {dataset.table} BY NAME "  # noqa: S608
-        "SELECT *, ? AS site_url, ? AS search_type FROM day_to_insert",
-        (site_url, search_type),
+        f"INSERT INTO {dataset.name} BY NAME SELECT *, {chosen} FROM day_to_insert",  # noqa: S608
+        values,
     )
     connection.unregister("day_to_insert")
     connection.execute(
-        "INSERT OR REPLACE INTO exported_day VALUES (?, ?, ?, ?, ?)",
-        (*_names(dataset), day, content.version),
+        "INSERT OR REPLACE INTO exported_day VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*_identity(dataset), day, content.version),
+    )
+
+
+def _identity(dataset: Dataset) -> tuple[str, ...]:
+    """What a dataset has for each column of `DATASET_IDENTITY`."""
+    return (
+        dataset.site_url,
+        dataset.search_type,
+        dimensions_as_text(dataset.dimensions),
+        dataset.aggregation_type,
+        dataset.filters,
     )
 
 
 def _create_views(connection: Any) -> None:
-    found = connection.execute("SELECT DISTINCT dimensions FROM exported_day ORDER BY 1").fetchall()
+    found = connection.execute(
+        "SELECT DISTINCT dimensions, aggregation_type, filters FROM exported_day"
+    ).fetchall()
+    datasets = [Dataset("", "", dimensions_from_text(text), *kind) for text, *kind in found]
+    tables = {dataset.name: dataset for dataset in datasets}
     for view in VIEWS:
-        # Names and order come from the first part, and so do the columns that no table has.
-        types = {"data_date": "DATE", "impressions": "BIGINT", "clicks": "BIGINT"}
-        columns = [
-            f"NULL::{'DOUBLE' if 'position' in name else types.get(name, 'VARCHAR')} AS {name}"
-            for name, _ in view.columns
-        ]
-        selects = [f"SELECT {', '.join(columns)} WHERE false"]
-        for (text,) in found:
-            dimensions = dimensions_from_text(text)
-            if ("page" in dimensions) == view.has_page:
-                table = table_of_dimensions(dimensions)
-                selects.append(f"SELECT *, '{text}' AS dimensions FROM {table}")  # noqa: S608
-        sql = " UNION ALL BY NAME ".join(selects)
+        names = [name for name, _ in view.columns]
+        # The first part gives columns a type that no table has.
+        selects = [f"SELECT {', '.join(map(_typed_null, names))} WHERE false"]
+        for name, dataset in sorted(tables.items()):
+            if view.takes(dataset.dimensions):
+                selects.append(f"SELECT * FROM {_as_in_sqlite(name, dataset)} {_where(view)}")  # noqa: S608
+        sql = f"SELECT {', '.join(names)} FROM ({' UNION ALL BY NAME '.join(selects)})"  # noqa: S608
         connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {sql}")
 
 
-def _names(dataset: Dataset) -> tuple[str, str, str]:
-    return dataset.site_url, dataset.search_type, dimensions_as_text(dataset.dimensions)
+def _as_in_sqlite(table: str, dataset: Dataset) -> str:
+    """A table with all that tells datasets apart, under the name by which views refer to it."""
+    kind = ", 'auto' AS aggregation_type, '' AS filters" if dataset.is_whole else ""
+    dimensions = dimensions_as_text(dataset.dimensions)
+    return f"(SELECT *, '{dimensions}' AS dimensions{kind} FROM {table}) AS dataset"  # noqa: S608
+
+
+def _where(view: View) -> str:
+    return f"WHERE {view.datasets}" if view.datasets else ""
+
+
+def _typed_null(name: str) -> str:
+    if "position" in name:
+        return f"NULL::DOUBLE AS {name}"
+    return f"NULL::{_TYPES.get(name, 'VARCHAR')} AS {name}"
 
 
 def _check_is_closed(target: Path) -> None:

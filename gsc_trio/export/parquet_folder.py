@@ -6,10 +6,11 @@
       site_url=sc-domain%3Aexample.com/search_type=web/data_date=2026-01-31/rows.parquet
 
 What is in the path is a column for DuckDB, Polars, Spark and pyarrow, so it is not in the file
-again. Each set of dimensions has a folder of its own: its files have the same columns, and nobody
-adds up the same clicks twice. Rows are in Google's order. A file's metadata says what it holds, and
-of which version of the day it was made; so an export knows which days changed, with no other
-bookkeeping, and a file that is removed is written again.
+again. Each set of dimensions has a folder of its own, and another one, whose name ends in
+``_filtered``, for what was asked for with filters: so all files in it have the same columns, and
+nobody adds up the same clicks twice. Rows are in Google's order. A file's metadata says what it
+holds, and of which version of the day it was made; so an export knows which days changed, with no
+other bookkeeping, and a file that is removed is written again.
 
 Must never: let a reader see half a file.
 """
@@ -36,7 +37,7 @@ from gsc_trio.export.plan import (
     opened_database,
     plan_export,
 )
-from gsc_trio.export.target import OWN_FOLDER, Existing, locked_folder, move_durably
+from gsc_trio.export.target import OWN_FOLDER, Existing, clear_errors, locked_folder, move_durably
 
 FILE_NAME = "rows.parquet"
 
@@ -103,11 +104,12 @@ def write_day(root: Path, dataset: Dataset, day: dt.date, content: DayContent) -
     """
     parquet = load("pyarrow.parquet", "Parquet")
     facts = {
-        "site_url": dataset.site_url,
-        "search_type": dataset.search_type,
+        **dataset.names,
         "dimensions": dataset.dimensions,
         "data_date": day.isoformat(),
         "version": content.version,
+        # Nearly always 0, 1, 2, … and then left out.
+        "row_numbers": None if isinstance(content.row_numbers, range) else content.row_numbers,
     }
     table = table_of(dataset, content.rows)
     table = table.replace_schema_metadata({_METADATA_KEY: json.dumps(facts)})
@@ -119,39 +121,59 @@ def write_day(root: Path, dataset: Dataset, day: dt.date, content: DayContent) -
 
 def version_of(path: Path) -> str | None:
     """Of which version of the day a file was made; None if it is not there, or not one of ours."""
-    parquet, pyarrow = load("pyarrow.parquet", "Parquet"), load("pyarrow", "Parquet")
+    pyarrow, parquet = load("pyarrow", "Parquet"), load("pyarrow.parquet", "Parquet")
     try:
-        metadata = parquet.read_metadata(path).metadata or {}
-    except (OSError, pyarrow.ArrowInvalid):
+        version: str = _facts_of(parquet.read_metadata(path).metadata)["version"]
+    except (OSError, pyarrow.ArrowInvalid, KeyError, TypeError, ValueError):
         return None
-    try:
-        facts: dict[str, Any] = json.loads(metadata[_METADATA_KEY])
-    except (KeyError, ValueError):
-        return None
-    version: str | None = facts.get("version")
     return version
+
+
+def read_file(path: Path) -> DayContent:
+    """The content of a file of which `version_of` told the version.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    parquet = load("pyarrow.parquet", "Parquet")
+    with clear_errors(path):
+        table = parquet.ParquetFile(path).read()
+    facts = _facts_of(table.schema.metadata)
+    rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    row_numbers = facts["row_numbers"]
+    return DayContent(
+        facts["version"], rows, range(len(rows)) if row_numbers is None else row_numbers
+    )
+
+
+def _facts_of(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(metadata[_METADATA_KEY])
+    return facts
 
 
 def path_of(root: Path, dataset: Dataset, day: dt.date) -> Path:
     """Where the file of a day is."""
-    return root.joinpath(dataset.table, *_folders(dataset), f"data_date={day}", FILE_NAME)
+    return root.joinpath(dataset.name, *_folders(dataset), f"data_date={day}", FILE_NAME)
 
 
 def check_names(dataset: Dataset) -> None:
     """Refuse a dataset that no folder can be named after.
 
     Raises:
-        UsageError: its property's name is too long.
+        UsageError: its property's name, or its filters, are too long.
     """
-    if any(len(os.fsencode(name)) > _LONGEST_NAME_BYTES for name in _folders(dataset)):
-        raise UsageError(
-            f"{dataset.site_url} is too long for a folder's name: export it to CSV or DuckDB"
-        )
+    for name, value in dataset.names.items():
+        if len(os.fsencode(f"{name}={_escaped(value)}")) > _LONGEST_NAME_BYTES:
+            raise UsageError(
+                f"{value} is too long for a folder's name: keep it in SQLite, and export to CSV "
+                "or DuckDB"
+            )
 
 
 def _folders(dataset: Dataset) -> Iterator[str]:
-    yield f"site_url={_escaped(dataset.site_url)}"
-    yield f"search_type={_escaped(dataset.search_type)}"
+    for name, value in dataset.names.items():
+        # An empty name is no folder for Spark; Hive's own word for it is one for all.
+        yield f"{name}={_escaped(value) or '__HIVE_DEFAULT_PARTITION__'}"
 
 
 def _escaped(text: str) -> str:

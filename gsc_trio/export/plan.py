@@ -29,6 +29,9 @@ class Selection:
     search_type: str | None = None
     dimensions: frozenset[str] | None = None
     """All of them, in whatever order."""
+    is_filtered: bool | None = None
+    """True for what was asked for with filters or another type of aggregation, False for the rest.
+    """
     start: dt.date = dt.date.min
     end: dt.date = dt.date.max
     """The last day, included."""
@@ -41,6 +44,7 @@ class Selection:
                 (self.site_url, dataset.site_url),
                 (self.search_type, dataset.search_type),
                 (self.dimensions, frozenset(dataset.dimensions)),
+                (self.is_filtered, not dataset.is_whole),
             )
         )
 
@@ -129,10 +133,19 @@ def plan_export(
     Raises:
         UsageError: nothing.
     """
-    chosen = [dataset for dataset in read_datasets(connection) if selection.takes(dataset)]
-    plan = ExportPlan(
-        tuple(read_days(connection, each, selection.start, selection.end) for each in chosen)
-    )
+    return plan_of(connection, database, selection.takes, selection.start, selection.end)
+
+
+def plan_of(
+    connection: sqlite3.Connection,
+    database: PathName,
+    takes: Callable[[Dataset], bool],
+    start: dt.date,
+    end: dt.date,
+) -> ExportPlan:
+    """The same for datasets that are chosen in another way."""
+    chosen = [dataset for dataset in read_datasets(connection) if takes(dataset)]
+    plan = ExportPlan(tuple(read_days(connection, each, start, end) for each in chosen))
     if not plan.days:
         raise UsageError(
             f"{database} has no complete day to export of what was asked for: "

@@ -44,7 +44,7 @@ def locked_folder(folder: Path, existing: Existing) -> Iterator[None]:
         DatabaseInUseError: another export writes to it.
     """
     own = folder / OWN_FOLDER
-    _check_parent(folder)
+    check_parent(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file: name a folder for Parquet files")
     if (own / LEDGER).exists():
@@ -57,11 +57,11 @@ def locked_folder(folder: Path, existing: Existing) -> Iterator[None]:
             f"{folder} holds an export already: --update writes the days that changed since, "
             "--overwrite writes all"
         )
-    with _clear_errors(folder):
+    with clear_errors(folder):
         make_folders(own)
     lock = lock_database(own / "export")
     try:
-        with _clear_errors(folder):
+        with clear_errors(folder):
             yield
     finally:
         lock.release()
@@ -100,7 +100,7 @@ def locked_file(target: Path) -> Iterator[None]:
     """
     lock = lock_database(target)
     try:
-        with _clear_errors(target):
+        with clear_errors(target):
             yield
     finally:
         lock.release()
@@ -112,7 +112,7 @@ def check_file(target: Path, database: Path, existing: Existing) -> None:
     Raises:
         UsageError: it must.
     """
-    _check_parent(target)
+    check_parent(target)
     if target.is_dir():
         raise UsageError(f"{target} is a folder: name a file")
     if not target.exists():
@@ -121,7 +121,7 @@ def check_file(target: Path, database: Path, existing: Existing) -> None:
         raise UsageError(f"{target} is not an ordinary file: name another one")
     if database.exists() and target.samefile(database):
         raise UsageError(f"{target} is the database itself: name another file")
-    with _clear_errors(target), target.open("rb") as file:
+    with clear_errors(target), target.open("rb") as file:
         if file.read(len(_SQLITE)) == _SQLITE:
             raise UsageError(f"{target} is a SQLite database: name another file")
     if existing is Existing.REFUSE:
@@ -157,13 +157,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _check_parent(target: Path) -> None:
+def check_parent(target: Path) -> None:
+    """Refuse a target in a folder that is not there."""
     if not target.parent.is_dir():
         raise UsageError(f"the folder of {target} does not exist: create it or name another one")
 
 
 @contextmanager
-def _clear_errors(target: Path) -> Iterator[None]:
+def clear_errors(target: Path) -> Iterator[None]:
+    """Tell what the operating system says in one line, as a `StorageError`."""
     try:
         yield
     except OSError as error:

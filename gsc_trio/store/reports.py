@@ -6,7 +6,8 @@ four before; ``cannibalisation`` has the queries for which several pages compete
 
 Positions are weighted by impressions and counted from 1: an average of averages would be wrong. A
 site that is kept with several sets of dimensions is in a view once for each of them, told apart by
-``dimensions``, since the same clicks are in all of them.
+``dimensions``, since the same clicks are in all of them. Hours, and what was asked for with
+filters, are left out: they are parts of what is there already.
 
 Cost: one pass over the days that count, and a sort. Rows are grouped by the dataset's names instead
 of its number, since SQLite moves a condition into the pass only if its column is grouped by: with
@@ -21,6 +22,8 @@ from collections.abc import Mapping
 import attrs
 from sqlite_utils import Database
 
+from gsc_trio.store.views import WHOLE
+
 PERIOD_DAYS = 28
 """Whole weeks, so that both periods have as many weekends."""
 
@@ -29,7 +32,9 @@ LEAST_SHARE = 0.1
 
 _DATASET = "dataset.site_url, dataset.search_type, dataset.dimensions"
 
-_FROM_STORED = "FROM {table} AS stored JOIN dataset ON dataset.id = stored.dataset_id"
+_FROM_STORED = (
+    f"FROM {{table}} AS stored JOIN dataset ON dataset.id = stored.dataset_id AND {WHOLE}"
+)
 
 _RANKED = "IIF(stored.sum_position IS NULL, NULL, stored.impressions)"
 """Impressions that have a position."""
@@ -52,7 +57,7 @@ FROM (
   SELECT dataset_id, data_date, SUM(clicks) AS clicks, SUM(impressions) AS impressions,
     SUM(sum_position) AS sum_position, SUM({_RANKED}) AS ranked_impressions
   FROM {{table}} AS stored GROUP BY dataset_id, data_date
-) JOIN dataset ON dataset.id = dataset_id
+) JOIN dataset ON dataset.id = dataset_id AND {WHOLE}
 GROUP BY {_DATASET}, week"""  # noqa: S608
 
 _FROM_PERIOD = "FROM period AS dataset JOIN {table} AS stored ON stored.dataset_id = dataset.id"
@@ -60,7 +65,7 @@ _FROM_PERIOD = "FROM period AS dataset JOIN {table} AS stored ON stored.dataset_
 # The newest day is each dataset's own: that of a site that is not fetched any more is long past.
 _PERIODS = f"""WITH newest AS MATERIALIZED (
   SELECT dataset.*, (SELECT MAX(data_date) FROM {{table}} WHERE dataset_id = id) AS last_date
-  FROM dataset
+  FROM dataset WHERE {WHOLE}
 ), bounded AS MATERIALIZED (
   SELECT *, date(last_date, '-{PERIOD_DAYS - 1} days') AS first_date,
     date(last_date, '-{2 * PERIOD_DAYS - 1} days') AS first_date_before

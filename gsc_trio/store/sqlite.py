@@ -65,6 +65,7 @@ from gsc_trio.store.runs import read_run, read_runs, write_run
 from gsc_trio.wire.inspection import Inspection
 
 T = TypeVar("T")
+AnySqliteStore = TypeVar("AnySqliteStore", bound="SqliteStore")
 
 
 @asynccontextmanager
@@ -97,7 +98,21 @@ async def open_sqlite_store(
         DatabaseInUseError: another store writes to it, and ``wait`` is not set.
         StorageError: the database is damaged, or SQLite cannot work with it.
     """
-    file = Path(path)
+    options = {"create": create, "read_only": read_only, "wait": wait}
+    async with open_store_of(SqliteStore, Path(path), **options) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_store_of(
+    kind: type[AnySqliteStore],
+    file: Path,
+    *,
+    create: bool = True,
+    read_only: bool = False,
+    wait: bool = False,
+) -> AsyncIterator[AnySqliteStore]:
+    """The same, for a store that builds on `SqliteStore`."""
     limiter = trio.CapacityLimiter(1)
     in_thread = partial(trio.to_thread.run_sync, limiter=limiter)
     async with AsyncExitStack() as stack:
@@ -114,7 +129,7 @@ async def open_sqlite_store(
         if not read_only:
             checkpoints = Checkpoints(await in_thread(partial(open_for_checkpoints, file)))
             stack.push_async_callback(_close, checkpoints.close)
-        yield SqliteStore(file, connection, limiter, checkpoints)
+        yield kind(file, connection, limiter, checkpoints)
 
 
 async def _close(close: Callable[[], Awaitable[None]]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
+from gsc_trio.store.parquet import open_parquet_store
 from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 
 MakePage = Callable[..., Page]
@@ -22,9 +23,14 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[SqliteStore]:
-    async with open_sqlite_store(path) as opened:
-        yield opened
+async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[SqliteStore]:
+    """A store in SQLite, or of the kind that a test names as its parameter."""
+    if getattr(request, "param", "sqlite") == "parquet":
+        async with open_parquet_store(path.with_suffix("")) as folder:
+            yield folder
+    else:
+        async with open_sqlite_store(path) as database:
+            yield database
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""What the ledger says of a day, what is under way, and what `coverage` makes of it."""
+"""What the ledger says of a day, what is under way, and what `coverage` makes of it.
+
+It is the same for every store: here for an SQLite database and a folder of Parquet files.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from gsc_trio.store.base import Coverage, StoredDay
 from gsc_trio.store.sqlite import SqliteStore
 
 MakePage = Callable[..., Page]
+
+pytestmark = pytest.mark.parametrize("store", ["sqlite", "parquet"], indirect=True)
 
 NO_CHANGES = InFlightChanges()
 START, END = dt.date(2024, 1, 1), dt.date(2024, 1, 31)
