@@ -98,8 +98,9 @@ async def open_sqlite_store(
         DatabaseInUseError: another store writes to it, and ``wait`` is not set.
         StorageError: the database is damaged, or SQLite cannot work with it.
     """
-    options = {"create": create, "read_only": read_only, "wait": wait}
-    async with open_store_of(SqliteStore, Path(path), **options) as store:
+    async with open_store_of(
+        SqliteStore, Path(path), create=create, read_only=read_only, wait=wait
+    ) as store:
         yield store
 
 
