@@ -56,6 +56,11 @@ _COLUMNS = {
     "row_count": "How many came.",
     "data_state": "final, or all if the day may not have been final.",
     "committed_at": "When it was stored, in UTC.",
+    "number": "Which run of this database it was.",
+    "status": "complete, halted, failed or interrupted.",
+    "started_at": "When it began, in UTC.",
+    "duration_seconds": "How long it took. Unit: seconds.",
+    "record": "What it did, as JSON: gsc-trio report shows it.",
 }
 
 _VIEWS = {
@@ -103,6 +108,7 @@ _TABLES = {
     "dataset": "What is kept: a property, a search type and a set of dimensions each.",
     "page_ledger": "Which pages of Google's answers are stored. A day is complete when its last "
     "page has fewer rows than were asked for.",
+    "run": "The last backfills, and how they ended.",
 }
 
 _HIDDEN = ("in_flight", "quota_grant")
