@@ -10,3 +10,8 @@ def test_runs_that_are_killed_again_and_again_end_with_the_oracles_database() ->
     assert report.kills >= 60
     # Some kills came between an answer and its commit: the instants are worth testing.
     assert report.pages_fetched_twice > 0
+
+
+def test_folders_of_parquet_files_stand_it_too() -> None:
+    report = run_rounds(20, first_seed=1_000, store="parquet")
+    assert report.kills >= 20

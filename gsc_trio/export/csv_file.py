@@ -1,7 +1,7 @@
 """A CSV file, for spreadsheets and everything else: the one export that needs no other library.
 
 Rows are those of one set of dimensions, all or filtered, from whatever sites and search types are
-asked for. The file is UTF-8; a missing position is an empty field.
+asked for. The file is UTF-8, texts are in quotes, and a missing position is an empty field.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def export_csv(
             replaced_file(target, database, existing) as partial,
             partial.open("w", encoding="utf-8", newline="") as file,
         ):
-            writer = csv.writer(file, lineterminator="\n")
+            # Texts are always quoted: a lone carriage return would not be otherwise.
+            writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
             first = plan.datasets[0].dataset
             writer.writerow(("data_date", *first.names, *first.columns))
             for days in plan.datasets:

@@ -158,7 +158,9 @@ def create_report_views(database: Database, tables: Mapping[tuple[str, ...], str
     """
     for view in _VIEWS:
         chosen = [
-            table for dimensions, table in sorted(tables.items()) if view.needs.issubset(dimensions)
+            table
+            for dimensions, table in sorted(tables.items())
+            if view.needs.issubset(dimensions) and "hour" not in dimensions
         ]
         sql = "\nUNION ALL\n".join(map(view.over, chosen or [_NO_ROWS]))
         database.create_view(view.name, sql, replace=True)

@@ -52,8 +52,11 @@ def write_a_full_page(path: Path, day: dt.date) -> None:
     trio.run(write)
 
 
-def rows_of(path: Path, view: str = "searchdata_url_impression") -> list[tuple[object, ...]]:
-    """What the database says: by day, in the order in which the rows are kept."""
-    columns = "data_date, site_url, search_type, url, query, clicks, impressions, sum_position"
+def rows_of(path: Path) -> list[tuple[object, ...]]:
+    """What the database says, oldest day first and in Google's order."""
+    columns = "data_date, site_url, search_type, page, query, clicks, impressions, sum_position"
     with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(f"SELECT {columns} FROM {view} ORDER BY data_date").fetchall()
+        return connection.execute(
+            f"SELECT {columns} FROM search_analytics_by_page_query "
+            "JOIN dataset ON dataset.id = dataset_id ORDER BY data_date, row_number"
+        ).fetchall()

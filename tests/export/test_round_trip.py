@@ -55,6 +55,7 @@ HOSTILE = {
         ),
         Row(("https://example.com/", "nul\0inside\0"), 7, 7, 1 + 2**-52),
         Row(("https://example.com/a", ""), 6, 0, 999.999),
+        Row(("https://example.com/c", "carriage\rreturn"), 6, 1, 2.0),
         Row(("https://example.com/b", "=cmd|' /C calc'!A0"), 5, 2**53, 1.0),
     ],
     days_before(1): [],
@@ -166,7 +167,7 @@ def test_columns_have_the_types_of_what_they_hold(tmp_path: Path) -> None:
             pa.field("sum_position", pa.float64()),
         ]
     )
-    assert table.to_pandas().clicks.sum() == 35
+    assert table.to_pandas().clicks.sum() == 41
     frame = polars.from_arrow(table)
     assert isinstance(frame, polars.DataFrame)
     assert frame["query"].to_list() == [row.keys[1] for row in HOSTILE[DAY]]

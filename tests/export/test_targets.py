@@ -287,8 +287,8 @@ def test_csv_takes_one_set_of_dimensions(database: Path, tmp_path: Path) -> None
         export_csv(database, target)
     export_csv(database, target, Selection(dimensions=frozenset({"query"})))
     assert target.read_text() == (
-        "data_date,site_url,search_type,query,clicks,impressions,sum_top_position\n"
-        "2026-03-01,sc-domain:example.com,web,x,1,2,4.0\n"
+        '"data_date","site_url","search_type","query","clicks","impressions","sum_top_position"\n'
+        '"2026-03-01","sc-domain:example.com","web","x",1,2,4.0\n'
     )
 
 

@@ -4,6 +4,7 @@ Each scenario follows from its seed: a run is killed again and again, at an inst
 time, until it completes. After each kill the database is read as it lies there.
 
     python -m tests.soak.kill_rounds --rounds 1000
+    python -m tests.soak.kill_rounds --rounds 1000 --store parquet
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ import attrs
 import click
 import trio
 
+from gsc_trio.cli.stores import STORES, database_at
 from gsc_trio.config import Settings
+from gsc_trio.export.dataset import StoredRow, read_datasets, read_day, read_days
+from gsc_trio.export.parquet_folder import read_file
 from gsc_trio.model import Job, SearchAnalyticsQuery
+from gsc_trio.store.connection import open_connection
 from gsc_trio.store.dump import comparable_dump
 from gsc_trio.testing import (
     FakeSearchConsole,
@@ -62,15 +67,17 @@ class Scenario:
     max_concurrency: int
     batch_size: int
     seconds_per_call: float
+    store: str
 
     @classmethod
-    def draw(cls, seed: int) -> Scenario:
+    def draw(cls, seed: int, store: str) -> Scenario:
         chance = random.Random(f"kill {seed}")
         return cls(
             seed=seed,
             max_concurrency=chance.choice((1, 3, 10)),
             batch_size=chance.choice((1, 4, 50)),
             seconds_per_call=chance.choice((0.0, 0.002, 0.02)),
+            store=store,
         )
 
     @property
@@ -92,7 +99,7 @@ def simulated_property() -> SimulatedProperty:
 
 async def backfill_once(arguments: dict[str, str | int]) -> str:
     """What each process does."""
-    from gsc_trio import backfill, open_search_console, open_sqlite_store  # noqa: PLC0415
+    from gsc_trio import backfill, open_search_console  # noqa: PLC0415
 
     settings = Settings(
         api_root=str(arguments["api_root"]),
@@ -103,7 +110,7 @@ async def backfill_once(arguments: dict[str, str | int]) -> str:
         project_queries_per_minute=10_000_000,
     )
     async with (
-        open_sqlite_store(str(arguments["database"])) as store,
+        STORES[str(arguments["store"])](str(arguments["database"])) as store,
         open_search_console(settings) as client,
     ):
         start = END - dt.timedelta(days=DAYS - 1)
@@ -193,9 +200,10 @@ def served(fake: FakeSearchConsole) -> Iterator[str]:
 
 def committed_jobs(database: Path) -> set[Job]:
     """What the ledger holds, in a database that may not be complete yet; it must be sound."""
-    if not database.exists():
+    file = database_at(database)
+    if not file.is_file():
         return set()
-    with closing(sqlite3.connect(database)) as connection:
+    with closing(sqlite3.connect(file)) as connection:
         [(verdict,)] = connection.execute("PRAGMA integrity_check").fetchall()
         check(verdict == "ok", f"integrity_check says {verdict}")
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -206,11 +214,30 @@ def committed_jobs(database: Path) -> set[Job]:
             "FROM search_analytics_by_page_query AS stored "
             "WHERE stored.data_date = ledger.data_date) "
             "FROM page_ledger AS ledger GROUP BY data_date"
-        )
-        for day, entered, stored in days:
-            check(entered == stored, f"{day}: ledger {entered}, stored {stored} rows")
+        ).fetchall()
         pages = connection.execute("SELECT data_date, start_row FROM page_ledger")
-        return {Job(dt.date.fromisoformat(day), start_row) for day, start_row in pages}
+        jobs = {Job(dt.date.fromisoformat(day), start_row) for day, start_row in pages}
+    files = rows_in_files(database) if file != database else {}
+    for day, entered, stored in days:
+        # A day's rows leave the database of a folder when its file is there.
+        found = stored or len(files.get(day, []))
+        check(entered == found, f"{day}: ledger {entered}, stored {found} rows")
+    return jobs
+
+
+def rows_in_files(folder: Path) -> dict[str, list[StoredRow]]:
+    """What a folder of Parquet files holds, by day."""
+    paths = folder.glob("search_analytics_by_page_query/**/*.parquet")
+    return {path.parent.name.removeprefix("data_date="): read_file(path).rows for path in paths}
+
+
+def rows_in_database(database: Path) -> dict[str, list[StoredRow]]:
+    """What a SQLite database holds, by day."""
+    with closing(open_connection(database, create=False, read_only=True)) as connection:
+        [dataset] = read_datasets(connection)
+        days = read_days(connection, dataset).versions
+        contents = {day: read_day(connection, dataset, day) for day in days}
+        return {str(day): content.rows for day, content in contents.items() if content}
 
 
 def check(is_kept: bool, message: str) -> None:
@@ -219,8 +246,8 @@ def check(is_kept: bool, message: str) -> None:
 
 
 @cache
-def oracle() -> str:
-    """The database after a sequential run that nobody kills."""
+def oracle() -> tuple[str, dict[str, list[StoredRow]]]:
+    """The database after a sequential run that nobody kills, as a dump and as rows."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "oracle.db"
         fake = FakeSearchConsole([simulated_property()])
@@ -230,11 +257,12 @@ def oracle() -> str:
                 "api_root": api_root,
                 "access_token": "oracle",
                 "database": str(database),
+                "store": "sqlite",
                 "max_concurrency": 1,
                 "batch_size": 1,
             }
             check(trio.run(backfill_once, arguments) == "complete", "the oracle is not complete")
-        return comparable_dump(database)
+        return comparable_dump(database), rows_in_database(database)
 
 
 @attrs.define(eq=False)
@@ -261,7 +289,11 @@ class KillRun:
             while not is_complete:
                 is_last = self.kills >= max_kills
                 is_complete = self._live(fake, api_root, None if is_last else chance)
-        check(comparable_dump(self.database) == oracle(), "the database is not the oracle's")
+        dump, rows = oracle()
+        if self.scenario.store == "parquet":
+            check(rows_in_files(self.database) == rows, "the files do not have the oracle's rows")
+        else:
+            check(comparable_dump(self.database) == dump, "the database is not the oracle's")
 
     def _live(self, fake: FakeSearchConsole, api_root: str, chance: random.Random | None) -> bool:
         """One process; returns whether it came to its end."""
@@ -272,6 +304,7 @@ class KillRun:
                 "api_root": api_root,
                 "access_token": name,
                 "database": str(self.database),
+                "store": self.scenario.store,
                 "max_concurrency": self.scenario.max_concurrency,
                 "batch_size": self.scenario.batch_size,
             }
@@ -327,7 +360,10 @@ class KillReport:
 
 
 def run_rounds(
-    rounds: int, first_seed: int = 0, tell: Callable[[KillReport], None] = lambda _: None
+    rounds: int,
+    first_seed: int = 0,
+    tell: Callable[[KillReport], None] = lambda _: None,
+    store: str = "sqlite",
 ) -> KillReport:
     """Run scenarios until so many processes were killed.
 
@@ -339,13 +375,16 @@ def run_rounds(
     with open_forks() as forks, tempfile.TemporaryDirectory() as folder:
         while report.kills < rounds:
             database = Path(folder) / f"{seed}.db"
-            run = KillRun(Scenario.draw(seed), forks, database)
+            run = KillRun(Scenario.draw(seed, store), forks, database)
             try:
                 run.live_through(min(KILLS_IN_A_ROW, rounds - report.kills))
             except BrokenPromiseError as error:
-                replay = f"python -m tests.soak.kill_rounds --rounds 1 --seed {seed}"
+                replay = (
+                    f"python -m tests.soak.kill_rounds --rounds 1 --seed {seed} --store {store}"
+                )
                 raise BrokenPromiseError(f"{error}\nreplay: {replay}") from None
-            database.unlink()
+            if store == "sqlite":
+                database.unlink()
             report = KillReport(
                 report.scenarios + 1,
                 report.kills + run.kills,
@@ -359,10 +398,11 @@ def run_rounds(
 @click.command("python -m tests.soak.kill_rounds")
 @click.option("--rounds", default=1_000, show_default=True, help="How many processes to kill.")
 @click.option("--seed", default=0, show_default=True, help="The first scenario.")
-def main(rounds: int, seed: int) -> None:
+@click.option("--store", type=click.Choice(list(STORES)), default="sqlite", show_default=True)
+def main(rounds: int, seed: int, store: str) -> None:
     """Kill real runs at random instants, and compare what becomes of them with the oracle."""
     try:
-        report = run_rounds(rounds, seed, lambda each: click.echo(str(each)))
+        report = run_rounds(rounds, seed, lambda each: click.echo(str(each)), store)
     except BrokenPromiseError as error:
         raise click.ClickException(str(error)) from None
     click.echo(f"0 lost, 0 doubled: {report}")

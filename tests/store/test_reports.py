@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gsc_trio.filters import DimensionFilter
 from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
 from gsc_trio.store import ledger
 from gsc_trio.store.reports import PERIOD_DAYS
@@ -245,3 +246,18 @@ def test_a_large_neighbour_costs_nothing(database: Database, view: str) -> None:
     assert steps < 10
     database.read(f"SELECT * FROM {view}")
     assert steps > 100
+
+
+def test_hours_and_filtered_rows_are_parts_of_what_is_there_already(database: Database) -> None:
+    database.write(LAST_DAY, {("a", "x"): (1, 2, 3.0)})
+    filters = (DimensionFilter("country", "equals", "che"),)
+    database.write(
+        LAST_DAY, {("a", "x"): (1, 1, 3.0)}, attrs.evolve(BY_PAGE_AND_QUERY, filters=filters)
+    )
+    hourly = SearchAnalyticsQuery(
+        SITE, dimensions=("hour", "page", "query"), data_state="hourly_all"
+    )
+    database.write(LAST_DAY, {("2026-03-01T01:00:00-08:00", "a", "x"): (1, 1, 3.0)}, hourly)
+    for view in COLUMNS:
+        if view != "cannibalisation":
+            assert [row["impressions"] for row in database.read(f"SELECT * FROM {view}")] == [2]
