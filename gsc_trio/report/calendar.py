@@ -48,8 +48,8 @@ class Skipped:
     what: str
     why: str
     count: int
-    ranges: str
-    """Which days, as ``2026-11-01 to 2026-11-05, 2026-11-07``."""
+    ranges: Sequence[str]
+    """Which days, as ``2026-11-01 to 2026-11-05`` and ``2026-11-07``."""
 
 
 def months(days: Sequence[DayRecord]) -> list[Month]:
@@ -82,18 +82,18 @@ def skipped(record: RunRecord) -> list[Skipped]:
     for state, (what, why) in whys.items():
         dates = [day.data_date for day in record.days if day.state == state]
         if dates:
-            found.append(Skipped(state, what, why, len(dates), _ranges_text(dates)))
+            found.append(Skipped(state, what, why, len(dates), _range_texts(dates)))
     return found
 
 
-def _ranges_text(dates: Sequence[dt.date]) -> str:
+def _range_texts(dates: Sequence[dt.date]) -> list[str]:
     ranges = list(_ranges(dates))
     shown = [
         str(first) if first == last else f"{first} to {last}"
         for first, last in ranges[:_RANGES_SHOWN]
     ]
     more = len(ranges) - len(shown)
-    return ", ".join(shown) + (f", and {more:,} more" if more else "")
+    return [*shown, f"and {more:,} more"] if more else shown
 
 
 def _ranges(dates: Sequence[dt.date]) -> Iterator[tuple[dt.date, dt.date]]:

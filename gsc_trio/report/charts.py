@@ -27,105 +27,69 @@ _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_8
 _DAY_SECONDS = 86_400
 
 
+Legend = Sequence[tuple[str, str]]
+"""What is shown in which colour of the style sheet: colour, text."""
+
+
 @attrs.frozen
 class Chart:
     """A chart of the page."""
 
     name: str
     title: str
-    legend: Sequence[tuple[str, str]]
-    """What is shown in which colour of the style sheet: colour, text."""
+    legend: Legend
     svgs: Sequence[str]
     """The same drawing for windows of different widths."""
-    is_wide: bool = False
+    is_wide: bool
     """Whether it takes the page's whole width, where there is room for two."""
+
+
+@attrs.frozen
+class _Plan:
+    """What a chart is, whatever the run."""
+
+    name: str
+    title: str
+    paint: Callable[[Axes, RunRecord], None]
+    is_needed: Callable[[RunRecord], object]
+    """Whether there is something to show."""
+    legend: Legend = ()
+    is_wide: bool = False
 
 
 def draw_charts(record: RunRecord) -> list[Chart]:
     """All charts that have something to show."""
-    if not record.summary.requests:
-        return []
-    charts = [
-        _chart(
-            record,
-            "queries",
-            "Queries in any 60 seconds",
-            _paint_queries,
-            [
-                ("blue", "queries sent"),
-                ("red", f"quota: {record.limits.queries_per_minute:,}"),
-                *_pause_legend(record),
-            ],
-            is_wide=True,
-        ),
-        _chart(
-            record,
-            "latency",
-            "Seconds a query",
-            _paint_latencies,
-            [("blue", "p50"), ("violet", "p95"), ("amber", "p99")],
-        ),
-        _chart(record, "rows", "Rows stored, a second", _paint_rows, []),
-        _chart(
-            record,
-            "jobs",
-            "Queue and jobs in flight",
-            _paint_jobs,
-            [("blue", "in flight"), ("amber", "queue")],
-        ),
-        _chart(
-            record,
-            "memory",
-            "Memory, MB",
-            _paint_memory,
-            [("blue", "resident"), ("amber", "answers that wait")],
-        ),
-    ]
-    if record.summary.retries or record.pauses or record.refused:
-        legend = [("amber", "jobs asked for again"), ("red", "queries refused")]
-        title = "Retries and pauses"
-        charts.append(
-            _chart(
-                record,
-                "trouble",
-                title,
-                _paint_trouble,
-                [*legend, *_pause_legend(record)],
-                is_wide=True,
-            )
-        )
-    return charts
+    return [_draw(plan, record) for plan in _PLANS if plan.is_needed(record)]
 
 
-def _pause_legend(record: RunRecord) -> list[tuple[str, str]]:
-    return [("muted", "paused")] if record.pauses else []
-
-
-def _chart(
-    record: RunRecord,
-    name: str,
-    title: str,
-    paint: Callable[[Axes, RunRecord], None],
-    legend: Sequence[tuple[str, str]],
-    *,
-    is_wide: bool = False,
-) -> Chart:
+def _draw(plan: _Plan, record: RunRecord) -> Chart:
     sizes = [Size("narrow", 320, 200), Size("middle", 520, 220)]
-    if is_wide:
+    if plan.is_wide:
         sizes.append(Size("broad", 1_060, 260))
 
     def on(size: Size) -> Callable[[Figure], None]:
         def paint_figure(figure: Figure) -> None:
             axes = figure.subplots()
             _prepare(axes, record, size.width)
-            paint(axes, record)
-            axes.set_ylim(0, 1.08 * axes.dataLim.ymax)
+            plan.paint(axes, record)
+            axes.set_ylim(0, 1.08 * axes.dataLim.ymax or 1.0)
 
         return paint_figure
 
+    legend = [(colour, _legend_text(text, record)) for colour, text in plan.legend]
     return Chart(
-        name, title, legend, [draw(name, title, size, on(size)) for size in sizes], is_wide
+        name=plan.name,
+        title=plan.title,
+        legend=[(colour, text) for colour, text in legend if text],
+        svgs=[draw(plan.name, plan.title, size, on(size)) for size in sizes],
+        is_wide=plan.is_wide,
     )
+
+
+def _legend_text(text: str, record: RunRecord) -> str:
+    if text == _PAUSED and not record.pauses:
+        return ""
+    return text.format(quota=record.limits.queries_per_minute)
 
 
 # What each one shows.
@@ -139,10 +103,10 @@ def _paint_queries(axes: Axes, record: RunRecord) -> None:
 
 def _paint_latencies(axes: Axes, record: RunRecord) -> None:
     points = record.series.latencies
-    across = [point.seconds for point in points]
+    across = [min(point.seconds, _duration(record)) for point in points]
     for colour, name in ((AMBER, "p99"), (VIOLET, "p95"), (BLUE, "p50")):
         figures = [getattr(point, name) for point in points]
-        axes.plot(across, figures, "o-", color=colour, markersize=3, linewidth=1.5)
+        axes.plot(across, figures, "o-", color=colour, markersize=3, linewidth=1.5, clip_on=False)
 
 
 def _paint_rows(axes: Axes, record: RunRecord) -> None:
@@ -171,6 +135,50 @@ def _paint_trouble(axes: Axes, record: RunRecord) -> None:
     axes.stairs(series.retries, _edges(record), color=AMBER, fill=True)
     axes.stairs(series.refused, _edges(record), color=RED, fill=True)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=2))
+
+
+_PAUSED = "paused"
+
+_PLANS: Sequence[_Plan] = (
+    _Plan(
+        "queries",
+        "Queries in any 60 seconds",
+        _paint_queries,
+        lambda record: record.summary.requests,
+        [("blue", "queries sent"), ("red", "quota: {quota:,}"), ("muted", _PAUSED)],
+        is_wide=True,
+    ),
+    _Plan(
+        "latency",
+        "Seconds a query",
+        _paint_latencies,
+        lambda record: record.series.latencies,
+        [("blue", "p50"), ("violet", "p95"), ("amber", "p99")],
+    ),
+    _Plan("rows", "Rows stored, a second", _paint_rows, lambda record: record.summary.rows),
+    _Plan(
+        "jobs",
+        "Queue and jobs in flight",
+        _paint_jobs,
+        lambda record: record.peaks.in_flight,
+        [("blue", "in flight"), ("amber", "queue")],
+    ),
+    _Plan(
+        "memory",
+        "Memory, MB",
+        _paint_memory,
+        lambda record: record.peaks.resident_bytes,
+        [("blue", "resident"), ("amber", "answers that wait")],
+    ),
+    _Plan(
+        "trouble",
+        "Retries and pauses",
+        _paint_trouble,
+        lambda record: record.summary.retries or record.pauses or record.refused,
+        [("amber", "jobs asked for again"), ("red", "queries refused"), ("muted", _PAUSED)],
+        is_wide=True,
+    ),
+)
 
 
 # How it is drawn.

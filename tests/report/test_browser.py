@@ -22,6 +22,7 @@ SIZES = {
     "small phone": (320, 640),
     "phone": (390, 844),
     "tablet": (768, 1_024),
+    "narrow desk": (1_000, 700),
     "desk": (1_280, 900),
 }
 

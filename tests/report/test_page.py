@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from gsc_trio.report.charts import tick_step
+from gsc_trio.report.charts import draw_charts, tick_step
 from gsc_trio.report.page import render
 from gsc_trio.report.record import DAY_STATES, DayRecord, RunRecord
 from tests.report.runs import bad_record, good_record
@@ -126,9 +126,9 @@ def test_each_state_of_a_day_has_its_place_and_its_reason(good: RunRecord) -> No
         DayRecord(each.data_date, DAY_STATES[number % 5], number)
         for number, each in enumerate(good.days)
     ]
-    # Without queries there are no charts to draw.
-    summary = attrs.evolve(good.summary, status="failed", reason="the disk is full", requests=0)
-    outline = Outline(render(msgspec.structs.replace(good, days=days, summary=summary)))
+    failed = idle(good)  # it has no charts to draw
+    summary = attrs.evolve(failed.summary, status="failed", reason="the disk is full")
+    outline = Outline(render(msgspec.structs.replace(failed, days=days, summary=summary)))
     text = " ".join(outline.text.split())
     for words in ("fetched", "stored before", "partly", "missing", "not final yet"):
         assert words in text
@@ -154,8 +154,31 @@ def test_ticks_are_few_and_at_round_times(duration: float) -> None:
     assert step % 86_400 == 0 or 86_400 % step == 0
 
 
+def idle(record: RunRecord) -> RunRecord:
+    """The record of a run that sent nothing, in the place of one that did."""
+    summary = attrs.evolve(record.summary, requests=0, pages=0, rows=0, days=0, retries=0)
+    peaks = msgspec.structs.replace(record.peaks, in_flight=0, resident_bytes=0)
+    return msgspec.structs.replace(
+        record,
+        summary=summary,
+        peaks=peaks,
+        pauses=0,
+        refused=0,
+        series=msgspec.structs.replace(record.series, latencies=[]),
+    )
+
+
 def test_a_run_with_nothing_to_do_has_no_charts(good: RunRecord) -> None:
-    idle = attrs.evolve(good.summary, requests=0, pages=0, rows=0, days=0)
-    page = render(msgspec.structs.replace(good, summary=idle))
+    page = render(idle(good))
     assert "<svg" not in page
     assert "Nothing to fetch: all days were in the database already." in page
+
+
+def test_a_run_that_was_over_before_an_answer_came_has_the_charts_that_say_something(
+    good: RunRecord,
+) -> None:
+    early = idle(good)
+    summary = attrs.evolve(early.summary, requests=3, status="interrupted")
+    peaks = msgspec.structs.replace(early.peaks, in_flight=3)
+    record = msgspec.structs.replace(early, summary=summary, peaks=peaks)
+    assert [chart.name for chart in draw_charts(record)] == ["queries", "jobs"]

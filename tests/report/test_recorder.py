@@ -16,7 +16,8 @@ from gsc_trio.errors import RateLimitExceededError, StorageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, Job, Page, SearchAnalyticsQuery
 from gsc_trio.report.record import RunRecord, from_json, to_json
-from gsc_trio.report.recorder import NOTES_KEPT, RunRecorder
+from gsc_trio.report.recorder import RunRecorder
+from gsc_trio.report.watchers import NOTES_KEPT
 from gsc_trio.store.base import StoredDay
 from gsc_trio.summary import RunSummary
 from gsc_trio.telemetry.events import (
@@ -241,3 +242,12 @@ async def test_what_the_store_holds_decides_on_days_that_the_run_did_not_complet
         ("partial", 25),
         ("missing", 0),
     ]
+
+
+async def test_memory_is_measured_also_when_no_batch_ends(mock_clock: MockClock) -> None:
+    told = Told.begin(mock_clock)
+    told.tell(PageCommitted(page_of(1), 0.1), after=5)
+    told.tell(RunFinished("interrupted", "", 10.0), after=5)
+    record = told.record()
+    assert record.peaks.resident_bytes == max(record.series.resident_bytes) > 1_000_000
+    assert all(record.series.resident_bytes)
