@@ -12,6 +12,7 @@ from gsc_trio.cli.failures import COMPLETE
 from gsc_trio.cli.output import one_line, say, say_json
 from gsc_trio.cli.run_report import check_can_render, render_to
 from gsc_trio.cli.snapshot import duration_text
+from gsc_trio.cli.stores import database_at
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.errors import UsageError
 from gsc_trio.report.file import check_page_file
@@ -52,7 +53,7 @@ _COLUMNS: dict[str, Side] = {
     type=click.Path(path_type=Path),
     required=True,
     metavar="PATH",
-    help="The SQLite database of a backfill.",
+    help="The SQLite database of a backfill, or its folder of Parquet files.",
 )
 @click.option(
     "--run",
@@ -92,7 +93,7 @@ def command(
         return COMPLETE
     path = output if output is not None else Path(f"gsc-trio-run-{run.number}.html")
     check_can_render()
-    check_page_file(path, database, replaces="anything" if force else "nothing")
+    check_page_file(path, database_at(database), replaces="anything" if force else "nothing")
     render_to(path, from_json(run.record))
     say(f"{path}: run {run.number}, {run.status}, {one_line(run.site_url)}")
     return COMPLETE
@@ -109,7 +110,7 @@ def _show_list(database: Path, *, wants_json: bool) -> None:
 
 
 async def _read_runs(database: Path) -> Sequence[RecordedRun]:
-    async with open_sqlite_store(database, read_only=True) as store:
+    async with open_sqlite_store(database_at(database), read_only=True) as store:
         return await store.runs()
 
 
@@ -119,7 +120,7 @@ async def _read_run(database: Path, number: int | None) -> RecordedRun:
     Raises:
         UsageError: it is not there.
     """
-    async with open_sqlite_store(database, read_only=True) as store:
+    async with open_sqlite_store(database_at(database), read_only=True) as store:
         run = await store.run(number)
         runs = await store.runs() if run is None else ()
     if run is not None:

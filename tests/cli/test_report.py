@@ -285,6 +285,15 @@ def test_bad_input_gets_one_clear_line_and_changes_nothing(
     assert files() == before
 
 
+def test_runs_into_a_folder_of_parquet_files_are_remembered_in_its_ledger(
+    run_cli: RunCli, api_root: str
+) -> None:
+    where = ("--db", "folder", "--store", "parquet", "--days", 1, "--api-root", api_root)
+    assert run_cli("backfill", SITE, *where, "--no-progress").exit_code == 0
+    [run] = json.loads(run_cli("report", "--db", "folder", "--list", "--json").stdout)
+    assert (run["run"], run["status"]) == (1, "complete")
+
+
 def test_a_record_of_another_version_is_told_in_one_line(
     backfill: Callable[..., Result], run_cli: RunCli
 ) -> None:
