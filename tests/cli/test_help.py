@@ -22,6 +22,8 @@ COMMANDS = [
     "verify",
     "sitemaps",
     "inspect",
+    "export",
+    "datasette-metadata",
     "rollout",
     "fake-server",
 ]
@@ -62,7 +64,7 @@ def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
         *("--filter", "--aggregation-type"),
         *("--profile", "--progress", "--json", "--wait", "--record", "--account", "--key-file"),
         *("--log-format", "--log-level", "--metrics-port", "--metrics-host"),
-        *("--telemetry-identities", "--report"),
+        *("--telemetry-identities", "--report", "--store"),
     }
     text = " ".join(run_cli("backfill", "--help").stdout.split())
     for fact in (

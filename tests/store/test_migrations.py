@@ -123,12 +123,12 @@ async def test_a_database_without_the_ready_made_views_gets_them(
     for path in (old, new):
         async with open_sqlite_store(path) as store:
             await store.write_pages(query, [page], InFlightChanges())
-    with closing(sqlite3.connect(old, isolation_level=None)) as connection:  # as version 5 wrote it
+    with closing(sqlite3.connect(old, isolation_level=None)) as connection:  # as version 6 wrote it
         database = as_sqlite_utils(connection)
         for view in database.view_names():
             if not view.startswith("searchdata_"):
                 database.view(view).drop()
-        connection.execute("PRAGMA user_version = 5")
+        connection.execute("PRAGMA user_version = 6")
     async with open_sqlite_store(old):
         pass
     assert comparable_dump(old) == comparable_dump(new)
