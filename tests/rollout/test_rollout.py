@@ -213,7 +213,7 @@ def test_a_database_of_a_newer_version_fails_the_preflight(
 def test_a_property_that_the_account_does_not_see_fails_the_preflight(rehearse: Rehearse) -> None:
     fake = slow_fake()
     fake.properties = []
-    fake._by_site = {}
+    fake.__attrs_post_init__()
     findings = rehearse(fake)
     assert failed_names(findings) == ["preflight/access"]
     assert f"does not see {SITE}; it sees no property at all" in findings.checks[-1].text
