@@ -36,15 +36,20 @@ def changed(record: RunRecord, change: dict[str, Any]) -> RunRecord:
     return record
 
 
+def in_little_memory(record: RunRecord) -> RunRecord:
+    """As if the tests before this one had left nothing behind in the process."""
+    return changed(record, {"peaks.resident_bytes": 100_000_000})
+
+
 async def test_a_good_run_keeps_every_promise(autojump_clock: MockClock) -> None:
-    record = await good_record()
+    record = in_little_memory(await good_record())
     assert {check.holds for check in judge(record) if check.name != "halt"} == {True}
     assert by_name(record)["halt"].holds is None
     assert verdict_text(judge(record)) == "All 9 success metrics hold"
 
 
 async def test_a_run_that_was_refused_says_so(autojump_clock: MockClock) -> None:
-    record = await bad_record()
+    record = in_little_memory(await bad_record())
     assert failed_names(record) == ["refused"]
     assert verdict_text(judge(record)) == "1 of 9 success metrics does not hold"
 
@@ -67,13 +72,13 @@ async def test_a_run_that_was_refused_says_so(autojump_clock: MockClock) -> None
 async def test_a_figure_beyond_its_limit_fails_its_check_alone(
     name: str, change: dict[str, Any], autojump_clock: MockClock
 ) -> None:
-    assert failed_names(changed(await good_record(), change)) == [name]
+    assert failed_names(changed(in_little_memory(await good_record()), change)) == [name]
 
 
 async def test_days_that_are_missing_fail_and_days_that_are_not_final_do_not(
     autojump_clock: MockClock,
 ) -> None:
-    good, left_out = await good_record(), await bad_record()
+    good, left_out = in_little_memory(await good_record()), in_little_memory(await bad_record())
     days = [msgspec.structs.replace(good.days[0], state="missing"), *good.days[1:]]
     missing = by_name(changed(good, {"days": days}))["coverage"]
     assert (missing.holds, missing.found) == (False, "1 of 12 days are not")
@@ -83,6 +88,8 @@ async def test_days_that_are_missing_fail_and_days_that_are_not_final_do_not(
 async def test_what_a_run_did_not_do_is_not_judged(autojump_clock: MockClock) -> None:
     sequential = by_name(await record_of(fake_with_faults(), max_concurrency=1))
     assert sequential["queue"].holds is None
-    idle = changed(await good_record(), {"summary.requests": 0, "peaks.resident_bytes": 0})
+    idle = changed(
+        in_little_memory(await good_record()), {"summary.requests": 0, "peaks.resident_bytes": 0}
+    )
     judged = by_name(idle)
     assert {judged[name].holds for name in ("quota", "refused", "queue", "memory")} == {None}

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -313,8 +313,9 @@ class KillRun:
         if chance is not None:
             status = self._wait_for_the_instant(fake, calls_before, chance)
             if status is None:
-                os.kill(process, signal.SIGKILL)
-                self.kills += 1
+                with suppress(ProcessLookupError):  # it has just ended by itself
+                    os.kill(process, signal.SIGKILL)
+                    self.kills += 1
         if status is None:
             status = self.forks.ended(timeout=RUN_SECONDS)
         check(status in {0, -signal.SIGKILL}, f"{name} ended with {status}")
