@@ -18,11 +18,14 @@ either: most comparisons of the sort end at the page or query.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import attrs
-from sqlite_utils import Database
 
 from gsc_trio.store.views import WHOLE
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 PERIOD_DAYS = 28
 """Whole weeks, so that both periods have as many weekends."""

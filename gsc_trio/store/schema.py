@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-
-from sqlite_utils import Database
+from typing import TYPE_CHECKING
 
 from gsc_trio.store.reports import create_report_views
 from gsc_trio.store.views import create_views
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 APPLICATION_ID = 0x67736374
 """The letters ``gsct`` in the file's header: a database of this package."""
@@ -51,6 +53,8 @@ _KEYED_BY_DATASET = [("dataset_id", "dataset", "id")]
 
 def as_sqlite_utils(connection: sqlite3.Connection) -> Database:
     """The connection for sqlite-utils, with none of the user's plugins run on it."""
+    from sqlite_utils import Database  # noqa: PLC0415 - it loads pandas where that is installed
+
     return Database(connection, recursive_triggers=False, execute_plugins=False)
 
 

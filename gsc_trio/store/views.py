@@ -15,9 +15,12 @@ Source: https://support.google.com/webmasters/answer/12917991 (tables of the bul
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
-from sqlite_utils import Database
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 
 @attrs.frozen
