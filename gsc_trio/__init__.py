@@ -7,7 +7,8 @@ can go wrong. The testing kit is in `gsc_trio.testing`.
 from gsc_trio.backfill import backfill, fetch_all
 from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.concurrency import Concurrency
-from gsc_trio.config import Settings, load_settings
+from gsc_trio.config import Settings
+from gsc_trio.config_sources import load_settings
 from gsc_trio.errors import (
     ApiError,
     FinalError,

@@ -1,9 +1,9 @@
 """The Search Console API over httpx: queries, batches of queries, sites, sitemaps, inspections.
 
-Responsible for: sending, streaming answers, and turning everything that can go wrong into an
-`gsc_trio.errors.ApiError`. Every call goes through the rate limiter; a batch counts its parts.
-Must never: retry (the retry policy does), follow redirects (they would carry the access token
-elsewhere), hold a whole batch in memory, or show the token.
+Responsible for: what each method sends, and answers that are streamed and decoded one by one.
+`gsc_trio.sender` sends. Every call goes through the rate limiter; a batch counts its parts.
+Must never: follow redirects (they would carry the access token elsewhere) or hold a whole batch in
+memory.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import (
     AbstractAsyncContextManager,
-    AsyncExitStack,
     aclosing,
     asynccontextmanager,
-    contextmanager,
     nullcontext,
 )
 from importlib.metadata import version
@@ -40,12 +37,12 @@ from gsc_trio.credentials.token_source import (
     GoogleTokenSource,
     as_token_source,
 )
-from gsc_trio.errors import ApiError, MalformedResponseError, TransportError
+from gsc_trio.errors import ApiError, MalformedResponseError
 from gsc_trio.model import Job, Page, SearchAnalyticsQuery
 from gsc_trio.permits import Grant
 from gsc_trio.rate_limiter import RateLimiter
+from gsc_trio.sender import Sender, transport_errors
 from gsc_trio.telemetry.instrument import Instrument, Instruments
-from gsc_trio.telemetry.requests import told_request
 from gsc_trio.wire.api_errors import classify
 from gsc_trio.wire.inspection import (
     INSPECTION_PATH,
@@ -75,6 +72,8 @@ USER_AGENT = f"gsc-trio/{version('gsc-trio')} (gzip)"
 """Google compresses answers only if "gzip" is also in the user agent (Source: Google APIs'
 performance guide)."""
 
+JSON = "application/json"
+
 DEFAULT_USER = "access-token"
 """Whose quota is spent, where nobody says who it is."""
 
@@ -100,26 +99,20 @@ class SearchConsole:
 
     def __init__(
         self,
-        http: httpx.AsyncClient,
-        limiter: RateLimiter,
+        sender: Sender,
         *,
-        user: str,
         settings: Settings,
-        tokens: AccessTokens,
-        instruments: Instruments,
         on_answer: OnAnswer | None,
     ) -> None:
-        self._http = http
+        self._sender = sender
         self._on_answer = on_answer
-        self._instruments = instruments
-        self._tokens = tokens
         # Side by side, ten answers would all be ready when the last one is.
         self._decoding = trio.Lock()
         self.settings = settings
         """What it was opened with; runs that are given no settings take these."""
-        self.limiter = limiter
+        self.limiter = sender.limiter
         """What gives permits; shared by everyone who spends the same quota."""
-        self.user = user
+        self.user = sender.user
         """Whose quota is spent: a name, no secret."""
 
     async def query(
@@ -141,14 +134,11 @@ class SearchConsole:
         Raises:
             ApiError: the kind says whether asking again may help.
         """
-        async with self._permits(query.site_url, 1, grant) as held:
-            request = self._http.build_request(
-                "POST",
-                query_path(query.site_url),
-                content=encode_query(query, job),
-                headers={"Content-Type": "application/json"},
-            )
-            response = await self._fetch(request, held)
+        request = self._sender.build(
+            "POST", query_path(query.site_url), encode_query(query, job), content_type=JSON
+        )
+        async with self._sender.permits(query.site_url, 1, grant) as held:
+            response = await self._sender.fetch(request, held)
         return await self._decode(query, job, response.headers, response.content, admit)
 
     @asynccontextmanager
@@ -187,15 +177,15 @@ class SearchConsole:
             for content_id, job in jobs_by_id.items()
         ]
         boundary = choose_boundary(calls)
-        request = self._http.build_request(
+        request = self._sender.build(
             "POST",
             self.settings.batch_path,
-            content=encode_batch(calls, boundary),
-            headers={"Content-Type": batch_content_type(boundary)},
+            encode_batch(calls, boundary),
+            content_type=batch_content_type(boundary),
         )
         async with (
-            self._permits(query.site_url, len(jobs), grant) as held,
-            self._send(request, held, queries=len(jobs)) as (response, token),
+            self._sender.permits(query.site_url, len(jobs), grant) as held,
+            self._sender.stream(request, held, queries=len(jobs)) as (response, token),
             aclosing(self._answers(response, query, jobs_by_id, held, token, admit)) as answers,
         ):
             yield answers
@@ -240,14 +230,11 @@ class SearchConsole:
         self, method: str, path: str, content: bytes | None = None, *, grant: Grant | None = None
     ) -> bytes:
         """One call of a method that answers with a single JSON object; returns that."""
-        async with self._permits("", 1, grant) as held:
-            request = self._http.build_request(
-                method,
-                path,
-                content=content,
-                headers={} if content is None else {"Content-Type": "application/json"},
-            )
-            return (await self._fetch(request, held)).content
+        request = self._sender.build(
+            method, path, content, content_type=None if content is None else JSON
+        )
+        async with self._sender.permits("", 1, grant) as held:
+            return (await self._sender.fetch(request, held)).content
 
     async def _answer(
         self, query: SearchAnalyticsQuery, job: Job, part: BatchPart, admit: Admit | None
@@ -279,48 +266,6 @@ class SearchConsole:
             await self._on_answer(query, job, headers, content, len(page.rows))
         return page
 
-    @asynccontextmanager
-    async def _permits(self, site: str, count: int, grant: Grant | None) -> AsyncIterator[Grant]:
-        """The caller's permits, which the caller closes, or our own."""
-        if grant is not None:
-            yield grant
-            return
-        with await self.limiter.acquire(self.user, site, count) as own:
-            yield own
-
-    async def _fetch(self, request: httpx.Request, grant: Grant) -> httpx.Response:
-        async with self._send(request, grant, queries=1) as (response, _):
-            with _transport_errors():
-                await response.aread()
-        grant.settle()
-        self._tokens.accept()
-        return response
-
-    @asynccontextmanager
-    async def _send(
-        self, request: httpx.Request, grant: Grant, *, queries: int
-    ) -> AsyncIterator[tuple[httpx.Response, AccessToken | None]]:
-        """Send; give a 200's body to be streamed with the token it took, raise everything else."""
-        token = await self._tokens.current()
-        if token is not None:
-            request.headers.update(token.headers)
-        async with AsyncExitStack() as stack:
-            told = stack.enter_context(told_request(self._instruments, request, queries))
-            grant.mark_sent(queries)
-            with _transport_errors():
-                response = await self._http.send(request, stream=True)
-                told.status = response.status_code
-                stack.push_async_callback(response.aclose)
-                if response.status_code != httpx.codes.OK:
-                    await response.aread()
-            if response.status_code != httpx.codes.OK:
-                grant.settle(queries)
-                error = classify(
-                    response.status_code, response.content, response.headers.get("Retry-After")
-                )
-                raise self._tokens.judge(error, token)
-            yield response, token
-
     async def _answers(
         self,
         response: httpx.Response,
@@ -334,7 +279,7 @@ class SearchConsole:
         decoder = MultipartDecoder(response.headers.get("Content-Type", ""))
         chunks = response.aiter_bytes()
         while True:
-            with _transport_errors():
+            with transport_errors():
                 chunk = await anext(chunks, None)
             if chunk is None:
                 break
@@ -345,9 +290,9 @@ class SearchConsole:
                     grant.settle()
                     answer = await self._answer(query, job, part, admit)
                     if isinstance(answer, Failure):
-                        answer = Failure(job, self._tokens.judge(answer.error, token))
+                        answer = Failure(job, self._sender.tokens.judge(answer.error, token))
                     else:
-                        self._tokens.accept()
+                        self._sender.tokens.accept()
                     yield answer
                     del answer
                 del part  # a page weighs much, and the next one may be long in coming
@@ -400,24 +345,11 @@ async def open_search_console(
         transport=transport,
     ) as http:
         telemetry = Instruments(instruments)
-        yield SearchConsole(
-            http,
-            limiter or RateLimiter.from_settings(settings, telemetry),
+        sender = Sender(
+            http=http,
+            limiter=limiter or RateLimiter.from_settings(settings, telemetry),
             user=user or user_of(source),
-            settings=settings,
             tokens=AccessTokens(settings.access_token, source),
             instruments=telemetry,
-            on_answer=on_answer,
         )
-
-
-@contextmanager
-def _transport_errors() -> Iterator[None]:
-    """Turn httpx's errors into ours."""
-    try:
-        yield
-    except httpx.DecodingError as error:
-        raise MalformedResponseError(f"the answer cannot be decompressed: {error}") from error
-    except httpx.TransportError as error:
-        what = str(error) or "no answer in time"
-        raise TransportError(f"{type(error).__name__}: {what}") from error
+        yield SearchConsole(sender, settings=settings, on_answer=on_answer)

@@ -122,6 +122,26 @@ class Coordinator:
         self._peaks = [0, 0, 0]
         self._note_peaks()
 
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hand pages over while the body runs; leaving it waits for what was answered."""
+        # Shielded, so that a cancelled run can still write what was answered. It gets a deadline as
+        # soon as the run is to stop, and every way out of the body stops it.
+        writer_scope = trio.CancelScope(shield=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hand_over_pages, writer_scope)
+            nursery.start_soon(self._watch_switch, writer_scope)
+            try:
+                yield
+            except BaseException as error:
+                self.halt(Halt("the run was cancelled", status="interrupted", error=error))
+                self._begin_grace(writer_scope)  # the watcher is cancelled too
+                raise
+            finally:
+                self._close()
+            await self.finalize()
+            nursery.cancel_scope.cancel()
+
     # What workers call.
 
     def take_batch(
@@ -405,30 +425,15 @@ async def open_coordinator(
         instruments: who is told what happens.
         spill: where pages wait that have no room in memory; by default a temporary file.
     """
-    switch = halt_switch or HaltSwitch()
-    # Shielded, so that a cancelled run can still write what was answered. It gets a deadline as
-    # soon as the run is to stop, and every way out of the body stops it.
-    writer_scope = trio.CancelScope(shield=True)
     with closing(spill or SpillFile()) as spill_file:
         coordinator = Coordinator(
             plan,
             sink,
             settings=settings,
             concurrency=concurrency or Concurrency(settings.initial_concurrency),
-            halt_switch=switch,
+            halt_switch=halt_switch or HaltSwitch(),
             instruments=instruments or Instruments(),
             spill_file=spill_file,
         )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(coordinator._hand_over_pages, writer_scope)  # noqa: SLF001
-            nursery.start_soon(coordinator._watch_switch, writer_scope)  # noqa: SLF001
-            try:
-                yield coordinator
-            except BaseException as error:
-                coordinator.halt(Halt("the run was cancelled", status="interrupted", error=error))
-                coordinator._begin_grace(writer_scope)  # noqa: SLF001 - the watcher is cancelled too
-                raise
-            finally:
-                coordinator._close()  # noqa: SLF001
-            await coordinator.finalize()
-            nursery.cancel_scope.cancel()
+        async with coordinator.running():
+            yield coordinator

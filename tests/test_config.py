@@ -6,14 +6,8 @@ from typing import Any
 import attrs
 import pytest
 
-from gsc_trio.config import (
-    PROFILES,
-    Settings,
-    environment_variable,
-    load_settings,
-    setting_range,
-    setting_type,
-)
+from gsc_trio.config import Settings, setting_range, setting_type
+from gsc_trio.config_sources import PROFILES, environment_variable, load_settings
 from gsc_trio.errors import UsageError
 
 RANGED_SETTINGS = [

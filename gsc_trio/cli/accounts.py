@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gsc_trio.cli.failures import COMPLETE
 from gsc_trio.cli.output import say, say_json
-from gsc_trio.config import load_settings
+from gsc_trio.config_sources import load_settings
 from gsc_trio.credentials.accounts import AccountsFile, UserAccount
 from gsc_trio.credentials.choice import accounts_file
 from gsc_trio.errors import UsageError

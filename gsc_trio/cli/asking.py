@@ -13,7 +13,8 @@ import click
 from gsc_trio.access import TokenSource
 from gsc_trio.cli.options import settings_options_without, settings_with_flags
 from gsc_trio.client import SearchConsole, open_search_console
-from gsc_trio.config import PROFILES, Settings, load_settings
+from gsc_trio.config import Settings
+from gsc_trio.config_sources import PROFILES, load_settings
 from gsc_trio.credentials.choice import choose_credentials
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -23,7 +23,7 @@ from gsc_trio.cli.run_report import RunReport
 from gsc_trio.cli.stores import STORES
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
-from gsc_trio.config import PROFILES
+from gsc_trio.config_sources import PROFILES
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError

@@ -18,7 +18,8 @@ import trio
 from gsc_trio.cli.options import setting_flag
 from gsc_trio.cli.terminal import Terminal
 from gsc_trio.concurrency import Concurrency
-from gsc_trio.config import ENVIRONMENT_PREFIX, Settings, environment_variable, load_settings
+from gsc_trio.config import Settings
+from gsc_trio.config_sources import ENVIRONMENT_PREFIX, environment_variable, load_settings
 from gsc_trio.errors import UsageError
 
 NAME = "max_concurrency"
@@ -46,7 +47,7 @@ class SettingsSources:
         return Path(path) if path else None
 
     def load(self) -> Settings:
-        """Read them; parameters and errors as for `gsc_trio.config.load_settings`."""
+        """Read them; parameters and errors as for `gsc_trio.config_sources.load_settings`."""
         return load_settings(profile=self.profile, config_file=self.config_file, **self.flags)
 
     @property

@@ -17,7 +17,8 @@ from gsc_trio.cli.accounts import accounts_text
 from gsc_trio.cli.failures import COMPLETE
 from gsc_trio.cli.output import say, tell
 from gsc_trio.client import open_search_console
-from gsc_trio.config import Settings, load_settings
+from gsc_trio.config import Settings
+from gsc_trio.config_sources import load_settings
 from gsc_trio.credentials.accounts import (
     DEFAULT_NAME,
     AccountsFile,

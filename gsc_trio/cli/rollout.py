@@ -27,7 +27,7 @@ from gsc_trio.cli.telemetry import (
     telemetry_options,
 )
 from gsc_trio.client import user_of
-from gsc_trio.config import PROFILES, load_settings
+from gsc_trio.config_sources import PROFILES, load_settings
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError

@@ -27,7 +27,8 @@ from gsc_trio.cli.telemetry import (
     telemetry_options,
 )
 from gsc_trio.client import SearchConsole, open_search_console
-from gsc_trio.config import PROFILES, Settings
+from gsc_trio.config import Settings
+from gsc_trio.config_sources import PROFILES
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError

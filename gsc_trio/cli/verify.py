@@ -25,7 +25,8 @@ from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.cli.summary_text import query_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown
 from gsc_trio.client import open_search_console
-from gsc_trio.config import PROFILES, Settings, load_settings
+from gsc_trio.config import Settings
+from gsc_trio.config_sources import PROFILES, load_settings
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gsc_trio.access import TokenSource
-from gsc_trio.config import Settings, environment_variable
+from gsc_trio.config import Settings
+from gsc_trio.config_sources import environment_variable
 from gsc_trio.credentials.accounts import (
     APPLICATION_DEFAULT,
     AccountsFile,

@@ -27,8 +27,8 @@ from typing import Any
 
 import attrs
 
-from gsc_trio.config import SYNC_TABLES as SYNC
-from gsc_trio.config import suggestion
+from gsc_trio.config_sources import SYNC_TABLES as SYNC
+from gsc_trio.config_sources import suggestion
 from gsc_trio.errors import UsageError
 from gsc_trio.filters import DimensionFilter, parse_filter
 from gsc_trio.model import DATA_STATES, SearchAnalyticsQuery

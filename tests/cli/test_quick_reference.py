@@ -13,7 +13,8 @@ from click.testing import Result
 
 from gsc_trio.cli.commands import MODULES
 from gsc_trio.cli.options import setting_flag
-from gsc_trio.config import PROFILES, Settings, environment_variable, setting_range
+from gsc_trio.config import Settings, setting_range
+from gsc_trio.config_sources import PROFILES, environment_variable
 
 SITE = "sc-domain:example.com"
 QUICK_REFERENCE = Path(__file__).parents[2] / "playbook" / "QUICK_REFERENCE.md"

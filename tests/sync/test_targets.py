@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gsc_trio.config import load_settings
+from gsc_trio.config_sources import load_settings
 from gsc_trio.errors import UsageError
 from gsc_trio.sync.targets import read_targets
 from gsc_trio.toml_lines import line_of
