@@ -111,7 +111,7 @@ cell whose ideal allows it.
     "is_fast",
     default=True,
     show_default=True,
-    help="A few cells in under two minutes, or the whole matrix in about 25.",
+    help="A few cells in under two minutes, or the whole matrix in about an hour.",
 )
 @click.option(
     "--property",
@@ -145,7 +145,7 @@ cell whose ideal allows it.
     "--latency-scale",
     type=click.FloatRange(0, 100),
     metavar="X",
-    help="Multiply latency by this. By default 0.2 to 0.4, as printed; 1 is as slow as Google.",
+    help="Multiply latency by this; 1 is the default of --rigorous, and as slow as Google.",
 )
 @click.option(
     "--seconds-per-call",

@@ -138,8 +138,8 @@ class SearchConsole:
             "POST", query_path(query.site_url), encode_query(query, job), content_type=JSON
         )
         async with self._sender.permits(query.site_url, 1, grant) as held:
-            response = await self._sender.fetch(request, held)
-        return await self._decode(query, job, response.headers, response.content, admit)
+            headers, content = await self._sender.fetch(request, held)
+        return await self._decode(query, job, headers, content, admit)
 
     @asynccontextmanager
     async def query_batch(
@@ -234,7 +234,8 @@ class SearchConsole:
             method, path, content, content_type=None if content is None else JSON
         )
         async with self._sender.permits("", 1, grant) as held:
-            return (await self._sender.fetch(request, held)).content
+            _, answer = await self._sender.fetch(request, held)
+        return answer
 
     async def _answer(
         self, query: SearchAnalyticsQuery, job: Job, part: BatchPart, admit: Admit | None

@@ -48,18 +48,20 @@ class Sender:
         with await self.limiter.acquire(self.user, site_url, count) as own:
             yield own
 
-    async def fetch(self, request: httpx.Request, grant: Grant) -> httpx.Response:
-        """Send one query, and read its whole answer.
+    async def fetch(self, request: httpx.Request, grant: Grant) -> tuple[httpx.Headers, bytes]:
+        """Send one query, and read its whole answer: its headers and its content.
 
         Raises:
             ApiError: there is no answer, or not one with status 200.
         """
         async with self.stream(request, grant, queries=1) as (response, _):
             with transport_errors():
-                await response.aread()
+                # A response that knows its content keeps it until the garbage collector comes,
+                # since it and its stream know each other: megabytes each, and it seldom comes.
+                content = b"".join([chunk async for chunk in response.aiter_bytes()])
         grant.settle()
         self.tokens.accept()
-        return response
+        return response.headers, content
 
     @asynccontextmanager
     async def stream(

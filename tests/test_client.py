@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -248,3 +250,28 @@ async def test_sites_are_listed_with_their_permission_level() -> None:
     assert (site.site_url, site.permission_level) == ("sc-domain:example.com", "siteOwner")
     async with client_for(lambda request: httpx.Response(200, json={})) as client:
         assert await client.list_sites() == []
+
+
+async def test_an_answer_that_was_read_is_not_kept() -> None:
+    """Not even until the garbage collector comes, which may be hundreds of full pages later."""
+    megabytes = 4
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b'{"responseAggregationType": "'
+        for _ in range(megabytes):
+            yield b"a" * 1024 * 1024
+        yield b'"}'
+
+    async with client_for(lambda _: httpx.Response(200, content=content())) as client:
+        await client.query(QUERY, JOBS[0])
+        gc.collect()
+        gc.disable()
+        tracemalloc.start()
+        try:
+            for _ in range(3):
+                await client.query(QUERY, JOBS[0])
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+    assert kept < megabytes * 1024 * 1024
