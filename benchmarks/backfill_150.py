@@ -11,7 +11,6 @@ and as many rows as the cassette: a fast wrong answer is a failure.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,11 +23,12 @@ import trio
 from benchmarks.latency_model import LatencyModel
 from benchmarks.machine import Machine, describe_machine
 from benchmarks.matrix import FAST, OWN_CASSETTE, RIGOROUS, Cell, Selection, selected
+from benchmarks.program import run_program
 from benchmarks.report import judge
 from benchmarks.results import BACKFILL_150, MUST, PARALLEL_PARTS, MemoryOverTime, as_suite
 from benchmarks.session import Outcome, Plan, measure_all
 from benchmarks.workload import PROPERTIES, Workload, make_workload, read_workload
-from gsc_trio.cli.failures import COMPLETE, FAILED, tell_error
+from gsc_trio.cli.failures import COMPLETE, FAILED
 from gsc_trio.errors import UsageError
 from gsc_trio.testing.latency import SECONDS_PER_CALL, SECONDS_PER_ROW
 
@@ -242,14 +242,5 @@ def main(
     return COMPLETE if verdict.is_good else FAILED
 
 
-def run() -> None:
-    """The program: errors are told in one line, as those of gsc-trio are."""
-    try:
-        exit_code = main(standalone_mode=False)
-    except BaseException as error:  # noqa: BLE001 - errors that are not known are raised again
-        exit_code = tell_error(error)
-    sys.exit(exit_code)
-
-
 if __name__ == "__main__":
-    run()
+    run_program(main)

@@ -13,7 +13,6 @@ bytes. They have a background of their own, so that they can be read on light an
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.program import run_program
 from benchmarks.results import (
     BACKFILL_150,
     MUST,
@@ -34,7 +34,7 @@ from benchmarks.results import (
     load_memory,
     load_results,
 )
-from gsc_trio.cli.failures import COMPLETE, tell_error
+from gsc_trio.cli.failures import COMPLETE
 from gsc_trio.errors import UsageError
 
 _STYLE: dict[Any, Any] = {
@@ -259,8 +259,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        exit_code = main(standalone_mode=False)
-    except BaseException as error:  # noqa: BLE001 - errors that are not known are raised again
-        exit_code = tell_error(error)
-    sys.exit(exit_code)
+    run_program(main)

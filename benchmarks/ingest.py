@@ -20,14 +20,13 @@ from pathlib import Path
 
 import attrs
 import click
-import msgspec
 import trio
 
 from benchmarks.latency_model import LatencyModel
 from benchmarks.machine import describe_machine
 from benchmarks.matrix import DEFAULT_BATCH_SIZE, DEFAULT_WORKERS
 from benchmarks.measurement import Measurement, measure
-from benchmarks.overhead import finish, print_table
+from benchmarks.overhead import finish, print_table, write_json
 from benchmarks.session import UNLIMITED, fake_options
 from benchmarks.stages import StageCosts, measure_stages
 from benchmarks.workload import Property, Workload, make_workload
@@ -185,12 +184,11 @@ def main(
     print_table(["stage", "ms"], [*costs.items(), ("all", stages.total)])
     if result_file is not None:
         figures = {
-            "machine": machine,
             "workload": f"{workload} ({workload.label})",
             "stages": {name: round(cost, 2) for name, cost in costs.items()},
             "results": [attrs.asdict(result) for result in results],
         }
-        result_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
+        write_json(result_file, figures)
     finish([fault for result in results for fault in faults_of(result)])
 
 

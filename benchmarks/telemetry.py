@@ -27,14 +27,13 @@ from pathlib import Path
 
 import attrs
 import click
-import msgspec
 import trio
 
 from benchmarks.latency_model import LatencyModel
 from benchmarks.machine import describe_machine
 from benchmarks.matrix import DEFAULT_BATCH_SIZE, DEFAULT_WORKERS
 from benchmarks.measurement import Measurement, measure
-from benchmarks.overhead import Stopwatch, finish, print_table
+from benchmarks.overhead import Stopwatch, finish, print_table, write_json
 from benchmarks.session import UNLIMITED, fake_options
 from benchmarks.watched import COUNTED, MODES, watched
 from benchmarks.workload import DAYS, PROPERTIES, Workload, make_workload
@@ -251,11 +250,10 @@ def main(
     )
     if result_file is not None:
         figures = {
-            "machine": machine,
             "latency_scale": latency_scale,
             "overheads": [attrs.asdict(each) for each in overheads],
         }
-        result_file.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
+        write_json(result_file, figures)
     finish(faults_of(overheads))
 
 

@@ -15,7 +15,6 @@ Needs the extra libraries of `pip install 'gsc-trio[peers]'`; peers without thei
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,8 +28,9 @@ from benchmarks.machine import describe_machine
 from benchmarks.overhead import print_table, write_json
 from benchmarks.peers.property import make_property
 from benchmarks.peers.session import NAMES, OTHERS, OURS, Comparison, Session, installed_peers
+from benchmarks.program import run_program
 from benchmarks.workload import PROPERTIES
-from gsc_trio.cli.failures import COMPLETE, FAILED, tell_error
+from gsc_trio.cli.failures import COMPLETE, FAILED
 
 MUST, AIM = 2.0, 4.0
 """How many times as fast as the best peer gsc-trio must be where that is possible, and should."""
@@ -151,14 +151,5 @@ def main(
     return FAILED if any(verdict and not verdict.is_good for verdict in verdicts) else COMPLETE
 
 
-def run() -> None:
-    """The program: errors are told in one line, as those of gsc-trio are."""
-    try:
-        exit_code = main(standalone_mode=False)
-    except BaseException as error:  # noqa: BLE001 - errors that are not known are raised again
-        exit_code = tell_error(error)
-    sys.exit(exit_code)
-
-
 if __name__ == "__main__":
-    run()
+    run_program(main)

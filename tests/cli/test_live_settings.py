@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from gsc_trio.halt import HaltSwitch
 from gsc_trio.testing import FakeSearchConsole, Latency, SimulatedProperty
 from tests.cli.conftest import SITE, Serve
 from tests.cli.test_processes import GSC_TRIO, wait_until
+from tests.processes import after, running
 
 FILE = Path("gsc-trio.toml")
 HALT_SECONDS = 5.0
@@ -190,27 +189,30 @@ def backfill(api_root: str) -> list[str]:
     return [*GSC_TRIO, *command, "--days", "120", "--batch-size", "5", "--json"]
 
 
+def wait_for_calls(fake: FakeSearchConsole, count: int) -> None:
+    wait_until(lambda: len(fake.calls) > count)
+
+
 def test_it_is_raised_and_rolled_back_in_mid_run_without_a_terminal(
     serve: Serve, slow_fake: FakeSearchConsole
 ) -> None:
     FILE.write_text("max_concurrency = 2\n")
-    process = subprocess.Popen(
-        backfill(serve(slow_fake)),
+    process = running(
+        after("trap '' HUP", backfill(serve(slow_fake))),  # as nohup does
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),  # noqa: PLW1509 - nohup
     )
-    with process:
+    with process as child:
         for calls, text in ((8, "max_concurrency = 6"), (30, "oops"), (50, "max_concurrency = 1")):
-            wait_until(lambda calls=calls: len(slow_fake.calls) > calls)  # type: ignore[misc]
+            wait_for_calls(slow_fake, calls)
             FILE.write_text(text)
-            process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(slow_fake.calls) > 90)
+            child.send_signal(signal.SIGHUP)
+        wait_for_calls(slow_fake, 90)
         slow_fake.latency = Latency(scale=0)
-        stdout, stderr = process.communicate(timeout=40)
-    assert process.returncode == 0, stderr
+        stdout, stderr = child.communicate(timeout=40)
+    assert child.returncode == 0, stderr
     assert json.loads(stdout)["days"] == 120
     lines = [line for line in stderr.splitlines() if line.startswith("SIGHUP")]
     assert lines[0] == "SIGHUP: read gsc-trio.toml again: max_concurrency 2 → 6"
@@ -224,23 +226,21 @@ def test_with_a_terminal_the_signal_is_no_hang_up_but_closing_it_is(
 ) -> None:
     FILE.write_text("max_concurrency = 2\n")
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        backfill(serve(slow_fake)),
+    process = running(
+        ["setsid", "--ctty", *backfill(serve(slow_fake))],
         stdin=theirs,
         stdout=theirs,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
     )
-    os.close(theirs)
-    with process:
-        assert process.stderr is not None
-        wait_until(lambda: len(slow_fake.calls) > 8)
+    with process as child:
+        os.close(theirs)
+        assert child.stderr is not None
+        wait_for_calls(slow_fake, 8)
         FILE.write_text("max_concurrency = 4\n")
-        process.send_signal(signal.SIGHUP)
-        told = next(line for line in process.stderr if line.startswith("SIGHUP"))
+        child.send_signal(signal.SIGHUP)
+        told = next(line for line in child.stderr if line.startswith("SIGHUP"))
         assert told == "SIGHUP: read gsc-trio.toml again: max_concurrency 2 → 4\n"
         os.close(ours)  # the kernel hangs up
-        assert process.wait(timeout=HALT_SECONDS) == 130
-        assert "SIGHUP: stopping" in process.stderr.read()
+        assert child.wait(timeout=HALT_SECONDS) == 130
+        assert "SIGHUP: stopping" in child.stderr.read()
