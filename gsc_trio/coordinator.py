@@ -57,8 +57,8 @@ from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.waiting_room import WaitingRoom
 
 MAX_BYTES_TOGETHER = 8 * 1024 * 1024
-"""How much JSON the pages of one hand-over come from, if more than one: hundreds of small pages. Two
-full pages at a time (10 MB) would be no faster."""
+"""How much JSON the pages of one hand-over come from, if there is more than one: hundreds of small
+pages. Two full pages at a time (10 MB) would be no faster."""
 
 
 class PageSink(Protocol):
