@@ -28,6 +28,10 @@ class DatabaseInUseError(StorageError):
     """Another process, or another store of this one, is writing to the database."""
 
 
+class FencedError(StorageError):
+    """Another worker has taken over what this one writes: nothing of it is accepted any more."""
+
+
 class ApiError(GscTrioError):
     """A call to Google did not give what was asked for.
 

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
 
 hypothesis.settings.register_profile(
     "any machine",
@@ -25,3 +30,22 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What is there by now stays: the garbage collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real Postgres server, started when the first test needs it."""
+    from tests import postgres_server as module  # noqa: PLC0415 - few tests need psycopg
+
+    if module.programs() is None:
+        pytest.skip("no Postgres server is installed (Debian: apt-get install postgresql)")
+    with module.running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_address(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of a database of one's own, with all tables in it."""
+    address = postgres_server.new_database()
+    yield address
+    postgres_server.drop_database(address)

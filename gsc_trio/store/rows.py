@@ -53,6 +53,24 @@ def hashes_of(rows: Sequence[Row]) -> set[int]:
     return set(map(hash, map(_keys_of, rows)))
 
 
+def check_widths(rows: Sequence[Row], width: int, day: object) -> None:
+    """Refuse rows with other than so many keys.
+
+    Raises:
+        StorageError: there is one. One too long and one too short would together fill the right
+            number of columns.
+    """
+    if set(map(len, map(_keys_of, rows))) - {width}:
+        raise StorageError(f"a row of {day} does not have {width} keys: nothing was written")
+
+
+def without_equals(rows: Sequence[Row], hashes: AbstractSet[int]) -> Sequence[Row]:
+    """Of rows with the same dimensions only the last, in the place of the first."""
+    if len(hashes) == len(rows):  # else there are equal rows, or a rare chance
+        return rows
+    return list({row.keys: row for row in rows}.values())
+
+
 def replace_rows(
     connection: sqlite3.Connection,
     dimensions: tuple[str, ...],
@@ -83,16 +101,13 @@ def replace_rows(
         ValueError: a lone surrogate.
     """
     table, width = table_of(dimensions), len(dimensions)
-    if set(map(len, map(_keys_of, rows))) - {width}:
-        # One too long and one too short would together fill the right number of columns.
-        raise StorageError(f"a row of {data_date} does not have {width} keys: nothing was written")
+    check_widths(rows, width, data_date)
     page = (dataset_id, data_date, start_row)
     connection.execute(
         f"DELETE FROM {table} WHERE dataset_id = ? AND data_date = ? AND row_number >= ?",  # noqa: S608
         page,
     )
-    if len(hashes) < len(rows):  # equal rows, or a rare chance
-        rows = list({row.keys: row for row in rows}.values())
+    rows = without_equals(rows, hashes)
     for chunk in _chunks(rows, _largest_chunk(connection, width + _MEASURE_COUNT)):
         connection.execute(
             _insert_statement(dimensions, len(chunk)),

@@ -1,18 +1,18 @@
-"""A database file, a store on it, and a way to write pages down briefly."""
+"""A database, a store on it, and a way to write pages down briefly."""
 
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
 from gsc_trio.store.parquet import open_parquet_store
-from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+from gsc_trio.store.postgres.store import open_postgres_store
+from gsc_trio.store.sqlite import open_sqlite_store
+from tests.store.databases import AnyStore, Reader, reading
 
 MakePage = Callable[..., Page]
 
@@ -23,11 +23,15 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[SqliteStore]:
+async def store(request: pytest.FixtureRequest, path: Path) -> AsyncIterator[AnyStore]:
     """A store in SQLite, or of the kind that a test names as its parameter."""
-    if getattr(request, "param", "sqlite") == "parquet":
+    kind = getattr(request, "param", "sqlite")
+    if kind == "parquet":
         async with open_parquet_store(path.with_suffix("")) as folder:
             yield folder
+    elif kind == "postgres":
+        async with open_postgres_store(request.getfixturevalue("postgres_address")) as postgres:
+            yield postgres
     else:
         async with open_sqlite_store(path) as database:
             yield database
@@ -59,7 +63,7 @@ def make_page() -> MakePage:
 
 
 @pytest.fixture
-def reader(store: SqliteStore) -> Iterator[sqlite3.Connection]:
+def reader(store: AnyStore) -> Iterator[Reader]:
     """Another program that looks at the store's database."""
-    with closing(sqlite3.connect(store.path, isolation_level=None)) as connection:
+    with reading(store) as connection:
         yield connection

@@ -1,12 +1,12 @@
 """What the ledger says of a day, what is under way, and what `coverage` makes of it.
 
-It is the same for every store: here for an SQLite database and a folder of Parquet files.
+It is the same for every store: here for an SQLite database, a folder of Parquet files and a
+Postgres database.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import Callable
 
 import attrs
@@ -14,11 +14,11 @@ import pytest
 
 from gsc_trio.model import InFlightChanges, Job, Page, SearchAnalyticsQuery
 from gsc_trio.store.base import Coverage, StoredDay
-from gsc_trio.store.sqlite import SqliteStore
+from tests.store.databases import AnyStore, Reader
 
 MakePage = Callable[..., Page]
 
-pytestmark = pytest.mark.parametrize("store", ["sqlite", "parquet"], indirect=True)
+pytestmark = pytest.mark.parametrize("store", ["sqlite", "parquet", "postgres"], indirect=True)
 
 NO_CHANGES = InFlightChanges()
 START, END = dt.date(2024, 1, 1), dt.date(2024, 1, 31)
@@ -28,19 +28,19 @@ def day(number: int) -> dt.date:
     return dt.date(2024, 1, number)
 
 
-def in_flight(connection: sqlite3.Connection) -> list[tuple[str, int, str]]:
+def in_flight(connection: Reader) -> list[tuple[str, int, str]]:
     return connection.execute(
         "SELECT data_date, start_row, worker FROM in_flight ORDER BY data_date, start_row"
     ).fetchall()
 
 
-async def test_a_new_database_has_no_days(store: SqliteStore, query: SearchAnalyticsQuery) -> None:
+async def test_a_new_database_has_no_days(store: AnyStore, query: SearchAnalyticsQuery) -> None:
     assert await store.begin_run(query, START, END) == {}
     assert await store.coverage() == []
 
 
 async def test_a_day_is_complete_when_its_last_page_is_not_full(
-    store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     await store.write_pages(query, [make_page(1, 0, ["a"])], NO_CHANGES)
     await store.write_pages(query, [make_page(2, 0, ["a", "b", "c"])], NO_CHANGES)
@@ -59,7 +59,7 @@ async def test_a_day_is_complete_when_its_last_page_is_not_full(
 
 
 async def test_only_days_of_the_range_are_told(
-    store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     for number in (1, 2, 3, 4):
         await store.write_pages(query, [make_page(number)], NO_CHANGES)
@@ -67,7 +67,7 @@ async def test_only_days_of_the_range_are_told(
 
 
 async def test_pages_of_runs_with_different_row_limits_make_one_day(
-    store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"], row_limit=3)], NO_CHANGES)
     await store.write_pages(query, [make_page(1, 3, ["d", "e"], row_limit=2)], NO_CHANGES)
@@ -77,7 +77,7 @@ async def test_pages_of_runs_with_different_row_limits_make_one_day(
 
 
 async def test_a_day_goes_on_where_its_pages_stop_being_contiguous(
-    store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"])], NO_CHANGES)
     await store.write_pages(query, [make_page(1, 6, ["g"])], NO_CHANGES)
@@ -95,7 +95,7 @@ async def test_a_day_goes_on_where_its_pages_stop_being_contiguous(
     ],
 )
 async def test_days_that_may_not_be_final_are_missing_for_a_final_query(
-    store: SqliteStore,
+    store: AnyStore,
     query: SearchAnalyticsQuery,
     make_page: MakePage,
     stored_as: str,
@@ -110,7 +110,7 @@ async def test_days_that_may_not_be_final_are_missing_for_a_final_query(
 
 
 async def test_one_page_that_may_not_be_final_puts_the_whole_day_in_doubt(
-    store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     not_final = attrs.evolve(query, data_state="all")
     await store.write_pages(query, [make_page(1, 0, ["a", "b", "c"])], NO_CHANGES)
@@ -120,10 +120,10 @@ async def test_one_page_that_may_not_be_final_puts_the_whole_day_in_doubt(
 
 
 async def test_jobs_in_flight_are_told_until_they_are_committed_or_returned(
-    store: SqliteStore,
+    store: AnyStore,
     query: SearchAnalyticsQuery,
     make_page: MakePage,
-    reader: sqlite3.Connection,
+    reader: Reader,
 ) -> None:
     jobs = [Job(day(number)) for number in (1, 2, 3)]
     await store.record_in_flight(query, InFlightChanges(taken=tuple((job, "w1") for job in jobs)))
@@ -135,10 +135,10 @@ async def test_jobs_in_flight_are_told_until_they_are_committed_or_returned(
 
 
 async def test_a_page_whose_job_was_taken_since_the_last_change_leaves_the_registry(
-    store: SqliteStore,
+    store: AnyStore,
     query: SearchAnalyticsQuery,
     make_page: MakePage,
-    reader: sqlite3.Connection,
+    reader: Reader,
 ) -> None:
     taken = ((Job(day(1)), "w1"), (Job(day(2)), "w1"))
     await store.write_pages(query, [make_page(1, rows=["a"])], InFlightChanges(taken=taken))
@@ -146,7 +146,7 @@ async def test_a_page_whose_job_was_taken_since_the_last_change_leaves_the_regis
 
 
 async def test_a_job_that_changed_hands_more_than_once_is_where_it_ended_up(
-    store: SqliteStore, query: SearchAnalyticsQuery, reader: sqlite3.Connection
+    store: AnyStore, query: SearchAnalyticsQuery, reader: Reader
 ) -> None:
     job = Job(day(1))
     await store.record_in_flight(query, InFlightChanges(taken=((job, "w1"),)))
@@ -160,7 +160,7 @@ async def test_a_job_that_changed_hands_more_than_once_is_where_it_ended_up(
 
 
 async def test_a_new_run_forgets_what_its_dataset_had_in_flight(
-    store: SqliteStore, query: SearchAnalyticsQuery, reader: sqlite3.Connection
+    store: AnyStore, query: SearchAnalyticsQuery, reader: Reader
 ) -> None:
     other = attrs.evolve(query, search_type="image")
     for dataset, worker in ((query, "mine"), (other, "theirs")):
@@ -170,7 +170,7 @@ async def test_a_new_run_forgets_what_its_dataset_had_in_flight(
 
 
 async def test_coverage_sums_up_each_dataset(
-    store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     other = attrs.evolve(query, search_type="image", dimensions=())
     started = attrs.evolve(query, search_type="news")

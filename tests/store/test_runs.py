@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +14,12 @@ from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store.base import RecordedRun
 from gsc_trio.store.dump import comparable_dump
 from gsc_trio.store.runs import RUNS_KEPT
-from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+from gsc_trio.store.sqlite import open_sqlite_store
+from tests.store.databases import AnyStore, Reader
 
 MakePage = Callable[..., Page]
+
+BOTH = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
 
 RUN = RecordedRun(
     site_url="sc-domain:example.com",
@@ -30,7 +32,8 @@ RUN = RecordedRun(
 )
 
 
-async def test_a_run_comes_back_as_it_was(store: SqliteStore) -> None:
+@BOTH
+async def test_a_run_comes_back_as_it_was(store: AnyStore) -> None:
     other = attrs.evolve(RUN, dimensions=(), status="failed")
     assert await store.record_run(RUN) == 1
     assert await store.record_run(other) == 2
@@ -43,12 +46,14 @@ async def test_a_run_comes_back_as_it_was(store: SqliteStore) -> None:
     ]
 
 
-async def test_without_a_run_there_is_none(store: SqliteStore) -> None:
+@BOTH
+async def test_without_a_run_there_is_none(store: AnyStore) -> None:
     assert await store.run() is None
     assert await store.runs() == []
 
 
-async def test_only_the_last_runs_are_kept_and_keep_their_numbers(store: SqliteStore) -> None:
+@BOTH
+async def test_only_the_last_runs_are_kept_and_keep_their_numbers(store: AnyStore) -> None:
     for _ in range(RUNS_KEPT + 3):
         await store.record_run(RUN)
     numbers = [run.number for run in await store.runs()]
@@ -66,17 +71,17 @@ async def test_runs_do_not_show_in_a_comparison_of_databases(
     assert comparable_dump(tmp_path / "a.db") == comparable_dump(tmp_path / "b.db")
 
 
-async def test_a_run_is_recorded_whole_or_not_at_all(
-    store: SqliteStore, reader: sqlite3.Connection
-) -> None:
+@BOTH
+async def test_a_run_is_recorded_whole_or_not_at_all(store: AnyStore, reader: Reader) -> None:
     await store.record_run(RUN)
     with pytest.raises(StorageError, match="a value cannot be stored"):
         await store.record_run(attrs.evolve(RUN, status="\ud800"))
     assert reader.execute("SELECT count(*) FROM run").fetchone() == (1,)
 
 
+@BOTH
 async def test_days_are_told_as_a_run_finds_them(
-    store: SqliteStore, query: SearchAnalyticsQuery, make_page: MakePage
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
 ) -> None:
     first, last = dt.date(2024, 1, 1), dt.date(2024, 1, 2)
     assert await store.stored_days(query, first, last) == {}

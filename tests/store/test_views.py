@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 
 import attrs
+import pytest
 
 from gsc_trio.filters import DimensionFilter
 from gsc_trio.model import DIMENSIONS, InFlightChanges, Page, Row, SearchAnalyticsQuery
-from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+from gsc_trio.store.sqlite import open_sqlite_store
+from tests.store.databases import AnyStore, Reader
 
 MakePage = Callable[..., Page]
+
+BOTH = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
 
 NO_CHANGES = InFlightChanges()
 SITE = "https://example.com/"
@@ -55,22 +58,20 @@ SITE_COLUMNS = [
 ]
 
 
-def read_view(
-    connection: sqlite3.Connection, name: str
-) -> tuple[list[str], list[tuple[object, ...]]]:
+def read_view(connection: Reader, name: str) -> tuple[list[str], list[tuple[object, ...]]]:
     cursor = connection.execute(f"SELECT * FROM {name} ORDER BY dimensions")
     return [column[0] for column in cursor.description], cursor.fetchall()
 
 
-async def test_the_views_are_there_from_the_start(
-    store: SqliteStore, reader: sqlite3.Connection
-) -> None:
+@BOTH
+async def test_the_views_are_there_from_the_start(store: AnyStore, reader: Reader) -> None:
     assert read_view(reader, "searchdata_url_impression") == (URL_COLUMNS, [])
     assert read_view(reader, "searchdata_site_impression") == (SITE_COLUMNS, [])
 
 
+@BOTH
 async def test_what_has_a_page_is_in_the_url_view(
-    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+    store: AnyStore, make_page: MakePage, reader: Reader
 ) -> None:
     for dimensions in (("page",), ("page", "query"), ("page", "query", "country", "device")):
         query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
@@ -88,8 +89,9 @@ async def test_what_has_a_page_is_in_the_url_view(
     assert read_view(reader, "searchdata_site_impression") == (SITE_COLUMNS, [])
 
 
+@BOTH
 async def test_what_has_no_page_is_in_the_site_view(
-    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+    store: AnyStore, make_page: MakePage, reader: Reader
 ) -> None:
     for dimensions in ((), ("query", "device"), ("country",), ("searchAppearance",)):
         query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
@@ -108,8 +110,9 @@ async def test_what_has_no_page_is_in_the_site_view(
     assert read_view(reader, "searchdata_url_impression") == (URL_COLUMNS, [])
 
 
+@BOTH
 async def test_the_average_position_is_computed_as_on_bigquery(
-    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+    store: AnyStore, make_page: MakePage, reader: Reader
 ) -> None:
     query = SearchAnalyticsQuery(SITE, dimensions=("page",))
     rows = [Row(("a",), 0.0, 10.0, 2.0), Row(("b",), 0.0, 30.0, 6.0)]
@@ -120,15 +123,14 @@ async def test_the_average_position_is_computed_as_on_bigquery(
 
 
 async def test_a_view_finds_one_sites_days_by_their_key(
-    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+    store: AnyStore, make_page: MakePage, reader: Reader
 ) -> None:
     for dimensions in (("page",), ("page", "query")):
         query = SearchAnalyticsQuery(SITE, dimensions=dimensions)
         await store.write_pages(query, [make_page(1)], NO_CHANGES)
     plan = reader.execute(
         "EXPLAIN QUERY PLAN SELECT sum(clicks) FROM searchdata_url_impression "
-        "WHERE site_url = ? AND data_date BETWEEN ? AND ?",
-        (SITE, "2024-01-01", "2024-01-31"),
+        f"WHERE site_url = '{SITE}' AND data_date BETWEEN '2024-01-01' AND '2024-01-31'"
     ).fetchall()
     searches = [detail for *_, detail in plan if "stored" in detail]
     assert len(searches) == 2
@@ -151,8 +153,9 @@ async def test_every_set_of_dimensions_has_its_table_and_its_view(path: Path) ->
     assert tables == (33,)
 
 
+@BOTH
 async def test_what_is_filtered_or_aggregated_otherwise_is_not_counted_twice(
-    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+    store: AnyStore, make_page: MakePage, reader: Reader
 ) -> None:
     whole = SearchAnalyticsQuery(SITE, dimensions=("country",))
     shops = DimensionFilter("page", "contains", "/shop/")
@@ -183,8 +186,9 @@ async def test_what_is_filtered_or_aggregated_otherwise_is_not_counted_twice(
     ]
 
 
+@BOTH
 async def test_hours_are_in_a_view_of_their_own(
-    store: SqliteStore, make_page: MakePage, reader: sqlite3.Connection
+    store: AnyStore, make_page: MakePage, reader: Reader
 ) -> None:
     query = SearchAnalyticsQuery(SITE, dimensions=("page", "hour"), data_state="hourly_all")
     rows = [Row(("2024-01-01T05:00:00-08:00", "PAGE"), 3.0, 10.0, 1.5)]

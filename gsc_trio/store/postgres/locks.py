@@ -1,0 +1,70 @@
+"""Advisory locks: who writes to a dataset, and which sessions belong to a shard's holder.
+
+They last as long as the session that took them, so there is no stale lock to tell from a live one.
+A dataset's is told apart by the schema that its tables are in, since one database may have several.
+
+Must never: wait.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_LEASE_CLASS = 0x67736C65
+"""The letters ``gsle``."""
+
+_DATASET_KEY = "hashtextextended(current_schema() || '/dataset/' || %(dataset)s, 0)"
+
+_LEASE_KEY = "hashtext(current_schema() || '/' || %(shard)s)"
+
+_HERE = (
+    "locktype = 'advisory' AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
+
+
+def hold_dataset(connection: Connection, dataset_id: int) -> str | None:
+    """Take a dataset's lock for this session.
+
+    Returns:
+        Who has it, if that is somebody else.
+    """
+    key = {"dataset": dataset_id}
+    [[is_taken]] = connection.execute(
+        f"SELECT pg_try_advisory_lock({_DATASET_KEY})",
+        key,
+    ).fetchall()
+    if is_taken:
+        return None
+    row = connection.execute(
+        "SELECT application_name, backend_start FROM pg_locks "  # noqa: S608
+        f"JOIN pg_stat_activity USING (pid) WHERE {_HERE} AND objsubid = 1 "
+        f"AND (classid::bigint << 32) | objid::bigint = {_DATASET_KEY}",
+        key,
+    ).fetchone()
+    if row is None:
+        return "another session"
+    name, since = row
+    return f"{name or 'another session'} since {since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def hold_lease(connection: Connection, shard: str) -> None:
+    """Mark this session as one of a shard's holder."""
+    connection.execute(
+        f"SELECT pg_advisory_lock_shared({_LEASE_CLASS}, {_LEASE_KEY})",
+        {"shard": shard},
+    )
+
+
+def end_holders(connection: Connection, shard: str) -> None:
+    """End the sessions of whoever holds a shard, without waiting until they are over."""
+    connection.execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {_HERE} AND objsubid = 2 "  # noqa: S608
+        f"AND classid = {_LEASE_CLASS} "
+        f"AND objid = ({_LEASE_KEY}::bigint & 4294967295)::oid",
+        {"shard": shard},
+    )

@@ -1,0 +1,330 @@
+"""The store in Postgres: what `gsc_trio.store.base` promises, for many processes at once.
+
+How it works. A store has one session, and one thread at a time works with it, behind a limiter of
+one: psycopg's own async side knows no trio. Each method is one transaction. The tables, views and
+partitions that it needs are made before it begins (`gsc_trio.store.postgres.schema`).
+
+Many processes may write to one database, each its own datasets. Who writes to a dataset is kept
+apart from others in one of two ways: by an advisory lock that lasts as long as the session, or, for
+workers that take over from each other, by a fence (`gsc_trio.store.postgres.leases`).
+
+Responsible for: which SQL makes up a method, and which datasets are its own.
+Must never: abandon a thread that is at work (a cancelled write has happened or has not).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+import trio
+
+from gsc_trio.errors import DatabaseInUseError
+from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
+from gsc_trio.store.audit import AuditedDay
+from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, RecordedRun, StoredDay
+from gsc_trio.store.days import Identity, identity_of
+from gsc_trio.store.open_days import OpenDays
+from gsc_trio.store.postgres import audit, ledger, records
+from gsc_trio.store.postgres.address import read_address
+from gsc_trio.store.postgres.leases import Fence, check_fence
+from gsc_trio.store.postgres.locks import hold_dataset, hold_lease
+from gsc_trio.store.postgres.rows import replace_rows
+from gsc_trio.store.postgres.schema import Partition, check_schema, create_dataset, migrate
+from gsc_trio.store.postgres.session import Connection, Session, Work
+from gsc_trio.store.rows import hashes_of
+from gsc_trio.wire.inspection import Inspection
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open_postgres_store(
+    dsn: str, *, read_only: bool = False, fence: Fence | None = None
+) -> AsyncIterator[PostgresStore]:
+    """Open a Postgres database, making its tables if they are not there, and close it at the end.
+
+    ::
+
+        async with open_postgres_store("postgresql://gsc@db.example/search") as store:
+            summary = await backfill(client, query, store, start=start, end=end)
+
+    Args:
+        dsn: the database's address, as libpq takes it. The database itself must be there; tables
+            are made in the schema that comes first in its ``search_path``.
+        read_only: change nothing; only what reads works then.
+        fence: the lease under which everything is written. Without one, a dataset that another
+            session writes to is refused.
+
+    Raises:
+        UsageError: it is no address, or not a database to use. Nothing was changed.
+        StorageError: the server cannot be reached, or does not let the user in.
+    """
+    store = PostgresStore(dsn, read_only=read_only, fence=fence)
+    await store.open()
+    try:
+        yield store
+    finally:
+        with trio.CancelScope(shield=True):
+            await store.close()
+
+
+class PostgresStore:
+    """A `gsc_trio.store.database.Database` in Postgres; `open_postgres_store` makes it.
+
+    Methods may be called from several tasks; they take their turns. Each is all or nothing, also
+    when it is cancelled, and all raise `StorageError` if Postgres cannot do it, or `FencedError` if
+    somebody took the shard over. After that the store is as before, and usable again once the cause
+    is gone: a connection that was lost is made anew.
+    """
+
+    def __init__(self, dsn: str, *, read_only: bool, fence: Fence | None) -> None:
+        self.address = read_address(dsn)
+        """Where it is, as it may be shown."""
+        self._read_only = read_only
+        self._fence = fence
+        self._limiter = trio.CapacityLimiter(1)
+        self._session = Session(
+            self.address,
+            read_only=read_only,
+            on_connect=self._on_connect,
+            on_begin=self._on_begin,
+        )
+        self._open_days = OpenDays()
+        self._forget()
+
+    async def open(self) -> None:
+        """Connect; the tables are there afterwards."""
+        await self._run_in_thread(self._session.open)
+
+    async def close(self) -> None:
+        """End the session."""
+        await self._run_in_thread(self._session.close)
+
+    async def begin_run(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """Forget what an earlier run left in flight, and say what is there.
+
+        Args:
+            query: whose data it is.
+            start: the first day.
+            end: the last day, included.
+
+        Returns:
+            The days of which there is anything. A day of which a page was fetched with data state
+            ``all`` is not among them if the query's is ``final``.
+
+        Raises:
+            StorageError: the database cannot be read or written.
+        """
+
+        def work(connection: Connection, dataset_id: int) -> Mapping[dt.date, StoredDay]:
+            ledger.clear_in_flight(connection, dataset_id)
+            return ledger.stored_days(
+                connection, dataset_id, data_state=query.data_state, start=start, end=end
+            )
+
+        return await self._write_dataset(query, work)
+
+    async def write_pages(
+        self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
+    ) -> None:
+        """Commit pages with their ledger entries; their jobs leave the in-flight registry.
+
+        Args:
+            query: whose pages they are.
+            pages: in order. Each takes the place of what the day has from its first row on, and of
+                the day's earlier rows that it repeats.
+            changes: what else became of the registry.
+
+        Raises:
+            StorageError: nothing was written, or, where it says so, it is not known. Writing them
+                again does no harm.
+        """
+
+        def work(connection: Connection, dataset_id: int) -> None:
+            for page in pages:
+                self._write_page(connection, dataset_id, query, page)
+            ledger.apply_changes(connection, dataset_id, changes)
+            # Last, since the changes may name these pages' jobs too, as taken.
+            ledger.remove_jobs(connection, dataset_id, tuple(page.job for page in pages))
+
+        await self._write_dataset(query, work, days={page.job.data_date for page in pages})
+
+    def _write_page(
+        self, connection: Connection, dataset_id: int, query: SearchAnalyticsQuery, page: Page
+    ) -> None:
+        day, hashes = page.job.data_date, hashes_of(page.rows)
+        replace_rows(
+            connection,
+            query.dimensions,
+            dataset_id,
+            day,
+            page.job.start_row,
+            page.rows,
+            hashes=hashes,
+            may_repeat=self._open_days.note(dataset_id, day.isoformat(), page, hashes),
+        )
+        ledger.record_page(connection, dataset_id, page, query.data_state)
+
+    async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
+        """Commit what became of the in-flight registry when there is no page to write it with."""
+
+        def work(connection: Connection, dataset_id: int) -> None:
+            ledger.apply_changes(connection, dataset_id, changes)
+
+        await self._write_dataset(query, work)
+
+    async def recent_grants(self) -> Sequence[RecordedGrant]:
+        """Every grant that was recorded and not forgotten, by this process or by others."""
+        return await self._transact(records.read_grants, "read")
+
+    async def record_grants(
+        self, grants: Sequence[RecordedGrant], *, forget: Collection[GrantKey]
+    ) -> None:
+        """Commit grants, each in the place of what its key had before, and delete others."""
+        await self._transact(partial(records.write_grants, grants=grants, forget=forget), "write")
+
+    async def coverage(self) -> Sequence[Coverage]:
+        """What is stored of each dataset, whatever its data state."""
+        return await self._transact(ledger.read_coverage, "read")
+
+    async def stored_days(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """The days of which there is anything, as `begin_run` gives them."""
+
+        def work(connection: Connection) -> Mapping[dt.date, StoredDay]:
+            dataset_id = ledger.find_dataset(connection, identity_of(query))
+            if dataset_id is None:
+                return {}
+            return ledger.stored_days(
+                connection, dataset_id, data_state=query.data_state, start=start, end=end
+            )
+
+        return await self._transact(work, "read")
+
+    async def days_with_anything(self, query: SearchAnalyticsQuery) -> Sequence[dt.date]:
+        """The days that a query's ledger or its rows have, oldest first."""
+
+        def work(connection: Connection) -> Sequence[dt.date]:
+            dataset_id = ledger.find_dataset(connection, identity_of(query))
+            if dataset_id is None:
+                return []
+            return audit.days_with_anything(connection, dataset_id, query.dimensions)
+
+        return await self._transact(work, "read")
+
+    async def audit(
+        self, query: SearchAnalyticsQuery, days: Collection[dt.date]
+    ) -> Sequence[AuditedDay]:
+        """Count some days: their rows, and what the ledger says of them."""
+
+        def work(connection: Connection) -> Sequence[AuditedDay]:
+            dataset_id = ledger.find_dataset(connection, identity_of(query))
+            if dataset_id is None:
+                return []
+            return [audit.audit_day(connection, dataset_id, query.dimensions, day) for day in days]
+
+        return await self._transact(work, "read")
+
+    async def write_inspection(self, inspection: Inspection) -> None:
+        """Commit an inspection of a URL."""
+        await self._transact(partial(records.write_inspection, inspection=inspection), "write")
+
+    async def last_inspections(self, site_url: str) -> Mapping[str, dt.datetime]:
+        """When each URL of a property was last inspected, in UTC."""
+        return await self._transact(partial(records.last_inspections, site_url=site_url), "read")
+
+    async def count_inspections(self, site_url: str, since: dt.datetime) -> int:
+        """How many inspections of a property there were since a time."""
+        count = partial(records.count_inspections, site_url=site_url, since=since)
+        return await self._transact(count, "read")
+
+    async def record_run(self, run: RecordedRun) -> int:
+        """Remember a run that is over; returns its number. The oldest runs are forgotten."""
+        return await self._transact(partial(records.write_run, run=run), "write")
+
+    async def runs(self) -> Sequence[RecordedRun]:
+        """The runs that are remembered, the latest first, without their records."""
+        return await self._transact(records.read_runs, "read")
+
+    async def run(self, number: int | None = None) -> RecordedRun | None:
+        """A run with its record, by default the latest; None if it is not there."""
+        return await self._transact(partial(records.read_run, number=number), "read")
+
+    async def _write_dataset(
+        self,
+        query: SearchAnalyticsQuery,
+        work: Callable[[Connection, int], T],
+        *,
+        days: Iterable[dt.date] = (),
+    ) -> T:
+        identity = identity_of(query)
+
+        def ahead(connection: Connection) -> None:
+            if identity not in self._dataset_ids:
+                self._dataset_ids[identity] = create_dataset(connection, identity, query.dimensions)
+            for partition in {Partition.of(query.dimensions, day) for day in days}:
+                if partition not in self._partitions:
+                    partition.create(connection)
+                    self._partitions.add(partition)
+
+        def on_dataset(connection: Connection) -> T:
+            dataset_id = self._dataset_ids[identity]
+            if self._fence is None and dataset_id not in self._held:
+                holder = hold_dataset(connection, dataset_id)
+                if holder is not None:
+                    raise DatabaseInUseError(
+                        f"{query.site_url} in {self.address} is in use by {holder}: let that end "
+                        "first"
+                    )
+                self._held.add(dataset_id)
+            return work(connection, dataset_id)
+
+        return await self._transact(on_dataset, "write", ahead=ahead)
+
+    async def _transact(
+        self,
+        work: Work[T],
+        action: str,
+        *,
+        ahead: Callable[[Connection], None] | None = None,
+    ) -> T:
+        def in_thread() -> T:
+            try:
+                return self._session.transact(work, action, ahead=ahead)
+            except BaseException:
+                self._forget_schema()
+                raise
+
+        return await self._run_in_thread(in_thread)
+
+    def _on_connect(self, connection: Connection) -> None:
+        self._forget()
+        check_schema(connection, self.address, read_only=self._read_only)
+        if not self._read_only:
+            migrate(connection, self.address)
+            if self._fence is not None:
+                hold_lease(connection, self._fence.shard)
+
+    def _on_begin(self, connection: Connection) -> None:
+        if self._fence is not None:
+            check_fence(connection, self._fence)
+
+    def _forget(self) -> None:
+        self._held: set[int] = set()
+        """Datasets whose lock this session has."""
+        self._forget_schema()
+
+    def _forget_schema(self) -> None:
+        """Somebody may have removed a partition, or the server may have been restored."""
+        self._dataset_ids: dict[Identity, int] = {}
+        self._partitions: set[Partition] = set()
+
+    async def _run_in_thread(self, work: Callable[[], T]) -> T:
+        return await trio.to_thread.run_sync(work, limiter=self._limiter)
