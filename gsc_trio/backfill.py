@@ -107,6 +107,7 @@ async def backfill(
     instruments: Iterable[Instrument] = (),
     halt_switch: HaltSwitch | None = None,
     spill: SpillFile | None = None,
+    journal: QuotaJournal | None = None,
     today: dt.date | None = None,
 ) -> RunSummary:
     """Bring a range of days into a store; what is there already is not fetched again.
@@ -125,6 +126,8 @@ async def backfill(
         instruments: who is told what happens.
         halt_switch: what stops the run from outside.
         spill: where pages wait that have no room in memory; by default a temporary file.
+        journal: where queries are written down before they leave, if several runs share one; who
+            made it restores and closes it.
         today: the current date in Pacific time, if it is not what the clock says.
 
     Returns:
@@ -157,8 +160,10 @@ async def backfill(
         on_page=on_page,
         on_complete=on_complete,
     )
-    journal = QuotaJournal(store, client.limiter, client.user, query.site_url)
-    await journal.restore()
+    own_journal = None
+    if journal is None:
+        journal = own_journal = QuotaJournal(store, client.limiter)
+        await own_journal.restore()
     fetcher = Fetcher(client, query, journal, telemetry)
     retry_policy = RetryPolicy(
         query.site_url, client.user, settings, concurrency, client.limiter, telemetry
@@ -191,8 +196,9 @@ async def backfill(
         switch.request(Halt(f"the run was ended by {cause!r}", status=status, error=cause))
         raise
     finally:
-        began = min(switch.requested_at, trio.current_time())
-        await journal.close(deadline=began + settings.grace_seconds)
+        if own_journal is not None:
+            began = min(switch.requested_at, trio.current_time())
+            await own_journal.close(deadline=began + settings.grace_seconds)
         _tell_end(telemetry, switch, started_at)
     if switch.halt is not None and switch.halt.status == "failed":
         error = switch.halt.error

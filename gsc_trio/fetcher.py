@@ -63,7 +63,9 @@ class Fetcher:
 
         failures: dict[Job, ApiError] = {}
         unanswered = dict.fromkeys(jobs)
-        async with self.journal.recorded(grant, len(jobs)):
+        async with self.journal.recorded(
+            grant, len(jobs), user=self.client.user, site_url=self.query.site_url
+        ):
             self.instruments.handle(RequestSent(len(jobs), len(jobs) > 1, tuple(jobs)))
             try:
                 if len(jobs) == 1:

@@ -31,19 +31,15 @@ from gsc_trio.store.base import GrantKey, RecordedGrant, Store
 
 @attrs.define(eq=False)
 class QuotaJournal:
-    """The journal of one run.
+    """The journal of one run, or of several with one store and one limiter.
 
     Args:
         store: where it is kept.
         limiter: whose grants they are.
-        user: whose quota is spent.
-        site_url: the property.
     """
 
     store: Store
     limiter: RateLimiter
-    user: str
-    site_url: str
     _changed: list[RecordedGrant] = attrs.field(factory=list, init=False)
     """Grants that were answered since the last commit."""
     _over: list[tuple[float, str, int]] = attrs.field(factory=list, init=False)
@@ -69,8 +65,16 @@ class QuotaJournal:
             self._note_end(grant.key, held_until)
 
     @asynccontextmanager
-    async def recorded(self, grant: Grant, queries: int) -> AsyncIterator[None]:
+    async def recorded(
+        self, grant: Grant, queries: int, *, user: str, site_url: str
+    ) -> AsyncIterator[None]:
         """Record a grant; its queries are sent in the body.
+
+        Args:
+            grant: the permits.
+            queries: how many are sent.
+            user: whose quota is spent.
+            site_url: the property.
 
         Raises:
             StorageError: it could not be recorded, so nothing may be sent.
@@ -78,8 +82,8 @@ class QuotaJournal:
         number = self.limiter.next_number()
         entry = RecordedGrant(
             key=GrantKey(self.limiter.identity, number),
-            user=self.user,
-            site_url=self.site_url,
+            user=user,
+            site_url=site_url,
             queries=queries,
             sent=self.limiter.clock(),
         )

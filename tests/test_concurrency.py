@@ -241,7 +241,7 @@ def test_a_worker_that_was_just_woken_and_must_leave_wakes_another_one(
                 [Job(END)], delivery, settings=settings, concurrency=concurrency
             ) as coordinator,
         ):
-            journal = QuotaJournal(NoStore(), client.limiter, client.user, SITE)
+            journal = QuotaJournal(NoStore(), client.limiter)
             fetcher = Fetcher(client, QUERY, journal, telemetry)
             policy = RetryPolicy(
                 SITE, client.user, settings, concurrency, client.limiter, telemetry

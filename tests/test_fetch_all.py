@@ -421,7 +421,7 @@ async def test_a_rate_limited_worker_puts_its_batch_back_before_it_sleeps(
             retry_policy = RetryPolicy(
                 SITE, client.user, settings, concurrency, client.limiter, telemetry
             )
-            journal = QuotaJournal(NoStore(), client.limiter, client.user, SITE)
+            journal = QuotaJournal(NoStore(), client.limiter)
             fetcher = Fetcher(client, QUERY, journal, telemetry)
             pool = WorkerPool(coordinator, fetcher, retry_policy, settings, concurrency, telemetry)
             nursery.start_soon(pool.run)

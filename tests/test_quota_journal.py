@@ -88,11 +88,11 @@ async def run_once(
 ) -> None:
     """A process that sends queries and ends well, or dies before they are answered."""
     process = limiter()
-    journal = QuotaJournal(store, process, "me", SITE)
+    journal = QuotaJournal(store, process)
     await journal.restore()
     with trio.CancelScope() as scope:
         with await process.acquire("me", SITE, count, at_least=1) as grant:
-            async with journal.recorded(grant, grant.count):
+            async with journal.recorded(grant, grant.count, user="me", site_url=SITE):
                 grant.mark_sent(grant.count)
                 if sent is not None:
                     sent += [trio.current_time()] * grant.count
@@ -110,7 +110,7 @@ async def test_the_next_process_counts_what_the_last_one_sent(
     await run_once(store, 7)
     await trio.sleep(20)
     restarted = limiter()
-    await QuotaJournal(store, restarted, "me", SITE).restore()
+    await QuotaJournal(store, restarted).restore()
     assert available(restarted) == LIMIT - 7
     assert available(restarted, user="someone else") == LIMIT - 7  # the site's quota
     assert available(restarted, site="sc-domain:other.example") == LIMIT - 7  # the user's
@@ -128,7 +128,7 @@ async def test_queries_that_were_out_when_a_process_died_count_from_the_restart(
     assert [grant.answered for grant in store.grants.values()] == [None]
     await trio.sleep(300)
     restarted = limiter()
-    await QuotaJournal(store, restarted, "me", SITE).restore()
+    await QuotaJournal(store, restarted).restore()
     await trio.sleep(HELD_SECONDS + CANCEL_GRACE_SECONDS - 0.01)
     assert available(restarted) == LIMIT - 7
     await trio.sleep(0.02)
@@ -139,13 +139,13 @@ async def test_queries_that_were_given_up_keep_their_grace_over_a_restart(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     store, process = Journals(), limiter()
-    journal = QuotaJournal(store, process, "me", SITE)
+    journal = QuotaJournal(store, process)
     with take(process, 7) as grant:
-        async with journal.recorded(grant, 7):
+        async with journal.recorded(grant, 7, user="me", site_url=SITE):
             grant.mark_sent(7)  # and no answer comes
     await journal.close(deadline=math.inf)
     restarted = limiter()
-    await QuotaJournal(store, restarted, "me", SITE).restore()
+    await QuotaJournal(store, restarted).restore()
     await trio.sleep(HELD_SECONDS + CANCEL_GRACE_SECONDS - 0.01)
     assert available(restarted) == LIMIT - 7
     await trio.sleep(0.02)
@@ -161,7 +161,7 @@ async def test_a_clock_that_was_set_back_holds_nothing_for_longer_than_a_window(
         later = Moment(2e9, 3.0, "an earlier boot")
         store.grants[key] = attrs.evolve(grant, answered=later)
     restarted = limiter()
-    await QuotaJournal(store, restarted, "me", SITE).restore()
+    await QuotaJournal(store, restarted).restore()
     assert available(restarted) == LIMIT - 7
     await trio.sleep(HELD_SECONDS + CANCEL_GRACE_SECONDS + 0.01)
     assert available(restarted) == LIMIT
@@ -175,9 +175,9 @@ async def test_nothing_is_sent_before_it_is_recorded(
             raise StorageError("the disk is full")
 
     process = limiter()
-    journal = QuotaJournal(Broken(), process, "me", SITE)
+    journal = QuotaJournal(Broken(), process)
     with take(process, 1) as grant, pytest.raises(StorageError, match="the disk is full"):
-        async with journal.recorded(grant, 1):
+        async with journal.recorded(grant, 1, user="me", site_url=SITE):
             pytest.fail("it was sent")
     assert available(process) == LIMIT
 
@@ -221,10 +221,10 @@ async def test_a_limiter_does_not_count_its_own_grants_twice(
 ) -> None:
     store, process = Journals(), limiter()
     for _ in range(2):  # two runs of one program
-        journal = QuotaJournal(store, process, "me", SITE)
+        journal = QuotaJournal(store, process)
         await journal.restore()
         with take(process, 3) as grant:
-            async with journal.recorded(grant, 3):
+            async with journal.recorded(grant, 3, user="me", site_url=SITE):
                 grant.mark_sent(3)
                 grant.settle(3)
         await journal.close(deadline=math.inf)
@@ -290,7 +290,7 @@ async def test_a_run_leaves_its_grants_in_the_database_for_the_next(
             assert all(grant.answered for grant in grants)
             small = attrs.evolve(settings, queries_per_minute=7)
             async with open_search_console(small, transport=transport) as client:
-                await QuotaJournal(store, client.limiter, client.user, SITE).restore()
+                await QuotaJournal(store, client.limiter).restore()
                 limited = client.limiter.check_rate(client.user, SITE)
     assert isinstance(limited, Limited)
     assert 50 < limited.wait_seconds <= HELD_SECONDS

@@ -234,6 +234,29 @@ class RunFinished:
 
 
 @attrs.frozen
+class PropertyStarted:
+    """One of several properties has its turn; `RunStarted` is about all of them."""
+
+    site_url: str
+    days_planned: int
+    """Days that are missing or not complete."""
+
+
+@attrs.frozen
+class PropertyFinished:
+    """One of several properties is done with, well or badly, or was never begun."""
+
+    site_url: str
+    status: str
+    """As in the summary."""
+    reason: str
+    """Why it is not complete."""
+    days: int
+    """Days completed."""
+    rows: int
+
+
+@attrs.frozen
 class MemoryMeasured:
     """How much memory the process and the waiting pages take."""
 
@@ -265,5 +288,7 @@ Event = (
     | HaltRequested
     | HaltFinished
     | RunFinished
+    | PropertyStarted
+    | PropertyFinished
     | MemoryMeasured
 )

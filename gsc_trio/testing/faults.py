@@ -108,6 +108,7 @@ class Fault:
         skip: how many matches it lets pass first.
         data_date: only calls for this day.
         start_row: only calls from this row on.
+        site_url: only calls for this property.
         whole_request: match HTTP requests, batches among them, rather than single calls.
     """
 
@@ -117,6 +118,7 @@ class Fault:
     data_date: dt.date | None = None
     start_row: int | None = None
     whole_request: bool = False
+    site_url: str | None = None
 
     def strike(self) -> bool:
         """Whether it acts on this match; counts it."""
@@ -136,12 +138,13 @@ class FaultScript:
 
     faults: list[Fault] = attrs.field(factory=list)
 
-    def for_call(self, data_date: str, start_row: int) -> Action | None:
+    def for_call(self, site_url: str, data_date: str, start_row: int) -> Action | None:
         """What goes wrong with a call, if anything."""
         return self._first(
             fault
             for fault in self.faults
             if not fault.whole_request
+            and (fault.site_url is None or fault.site_url == site_url)
             and (fault.data_date is None or fault.data_date.isoformat() == data_date)
             and (fault.start_row is None or fault.start_row == start_row)
         )

@@ -59,7 +59,15 @@ class Quota:
     @property
     def peak_queries_per_minute(self) -> int:
         """The most queries of one site that arrived in any 60 seconds."""
-        peaks = [count.peak for (kind, _), count in self._counts.items() if kind == "site"]
+        return self.peak("site")
+
+    def peak(self, kind: str) -> int:
+        """The most queries that arrived in any window.
+
+        Args:
+            kind: of one ``site``, one ``user``, the ``project``, or in a ``burst``.
+        """
+        peaks = [count.peak for (each, _), count in self._counts.items() if each == kind]
         return max(peaks, default=0)
 
     def _count(self, kind: str, name: str) -> _Count:

@@ -302,7 +302,7 @@ class FakeSearchConsole:
             return answers.too_fast(), None
         if site_url not in self._by_site:
             return answers.no_permission(site_url), None
-        fault = self._script.for_call(request.start_date, request.start_row)
+        fault = self._script.for_call(site_url, request.start_date, request.start_row)
         if isinstance(fault, Refuse | HtmlPage):
             return _faulty(fault), fault
         held = self._by_site[site_url]

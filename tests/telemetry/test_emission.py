@@ -21,6 +21,8 @@ from gsc_trio.telemetry.events import (
     JobsReturned,
     MemoryMeasured,
     PageCommitted,
+    PropertyFinished,
+    PropertyStarted,
     QuotaExceeded,
     QuotaUsed,
     RequestFinished,
@@ -182,7 +184,9 @@ async def test_a_run_that_is_cancelled_or_fails_is_told_as_over(
 
 
 def test_there_is_no_event_that_nothing_tells(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over a run with every kind of trouble; concurrency only changes when someone changes it."""
+    """Over a run with every kind of trouble; the others are told when someone changes the
+    concurrency, and when there are several properties.
+    """
     told = Recorder()
 
     async def run() -> None:
@@ -199,4 +203,8 @@ def test_there_is_no_event_that_nothing_tells(monkeypatch: pytest.MonkeyPatch) -
         await run_with([told], fake_with_faults())
 
     run_in_virtual_time(run)
-    assert set(get_args(Event)) - {type(event) for event in told.events} == {ConcurrencyChanged}
+    assert set(get_args(Event)) - {type(event) for event in told.events} == {
+        ConcurrencyChanged,
+        PropertyStarted,
+        PropertyFinished,
+    }
