@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gsc_trio.cli.failures import COMPLETE
+from gsc_trio.cli.options import json_option
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.config_sources import load_settings
 from gsc_trio.credentials.accounts import AccountsFile, UserAccount
@@ -39,7 +40,7 @@ Examples:
     help="From now on, ask for this property as this account.",
 )
 @click.option("--unpin", metavar="SITE", help="Leave open again who asks for this property.")
-@click.option("--json", "wants_json", is_flag=True, help="Print a JSON list of objects.")
+@json_option("Print a JSON list of objects.")
 def command(*, pin: tuple[str, str] | None, unpin: str | None, wants_json: bool) -> int:
     """Settle, then list."""
     stored = accounts_file(load_settings())

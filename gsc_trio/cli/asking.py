@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
-import click
 
 from gsc_trio.access import TokenSource
-from gsc_trio.cli.options import settings_options_without, settings_with_flags
+from gsc_trio.cli.options import (
+    config_option,
+    profile_option,
+    settings_options_without,
+    settings_with_flags,
+)
 from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.config import Settings
-from gsc_trio.config_sources import PROFILES, load_settings
+from gsc_trio.config_sources import load_settings
 from gsc_trio.credentials.choice import choose_credentials
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -49,20 +52,7 @@ class Asking:
 
 def asking_options(function: Function) -> Function:
     """Give a command the flags of those settings, and of where else they may come from."""
-    for option in (
-        click.option(
-            "--profile",
-            metavar="NAME",
-            help=f"A set of settings to begin with: {', '.join(PROFILES)}.",
-        ),
-        click.option(
-            "--config",
-            "config_file",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="A TOML file with settings; by default the one that GSC_TRIO_CONFIG names.",
-        ),
-        settings_options_without(*(set(settings_with_flags()) - _SETTINGS)),
-    ):
-        function = option(function)
-    return function
+    decorated: Any = config_option()(profile_option(function))
+    with_settings = settings_options_without(*(set(settings_with_flags()) - _SETTINGS))
+    result: Function = with_settings(decorated)
+    return result

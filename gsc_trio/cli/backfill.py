@@ -15,7 +15,16 @@ from gsc_trio.cli.date_range import choose_days
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
 from gsc_trio.cli.live_settings import SettingsSources
-from gsc_trio.cli.options import read_date, settings_options
+from gsc_trio.cli.options import (
+    config_option,
+    database_option,
+    json_option,
+    profile_option,
+    progress_option,
+    read_date,
+    settings_options,
+    wait_option,
+)
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.record import record_option, recording
 from gsc_trio.cli.run import BackfillRequest, run_backfill
@@ -23,7 +32,6 @@ from gsc_trio.cli.run_report import RunReport
 from gsc_trio.cli.stores import STORES
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
-from gsc_trio.config_sources import PROFILES
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
@@ -88,13 +96,8 @@ under way end first. 1 is the rollback."""
 @click.option("--days", type=int, metavar="N", help="The last N days, ending three days ago.")
 @click.option("--start", callback=read_date, metavar="DATE", help="The first day, as YYYY-MM-DD.")
 @click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help="The SQLite database, or the folder of Parquet files; it is made if it is not there.",
+@database_option(
+    "The SQLite database, or the folder of Parquet files; it is made if it is not there."
 )
 @click.option(
     "--store",
@@ -142,31 +145,12 @@ under way end first. 1 is the rollback."""
     metavar="TYPE",
     help=f"How results that show several pages are counted: {', '.join(AGGREGATION_TYPES)}.",
 )
-@click.option(
-    "--wait",
-    "waits_for_database",
-    is_flag=True,
-    help="When another process writes to the database, wait until it has ended.",
-)
+@wait_option
 @record_option
 @settings_options
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A TOML file with settings; by default the one that GSC_TRIO_CONFIG names.",
-)
-@click.option(
-    "--profile", metavar="NAME", help=f"A set of settings to begin with: {', '.join(PROFILES)}."
-)
-@click.option(
-    "--progress/--no-progress",
-    "wants_progress",
-    default=True,
-    show_default=True,
-    help="Show how it is going, on stderr.",
-)
+@config_option()
+@profile_option
+@progress_option
 @click.option(
     "--report",
     "report_file",
@@ -175,7 +159,7 @@ under way end first. 1 is the rollback."""
     help="Write an HTML page about the run; the report of an earlier run is replaced.",
 )
 @telemetry_options
-@click.option("--json", "wants_json", is_flag=True, help="Print the summary as one JSON object.")
+@json_option("Print the summary as one JSON object.")
 def command(
     *,
     site: str,

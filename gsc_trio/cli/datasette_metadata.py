@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from gsc_trio.cli.failures import COMPLETE
+from gsc_trio.cli.options import database_option
 from gsc_trio.cli.output import say
 from gsc_trio.export.datasette import datasette_metadata
 
@@ -25,14 +26,7 @@ Examples:
 
 
 @click.command("datasette-metadata", help=HELP, short_help="Describe a database to Datasette.")
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help="The SQLite database of a backfill.",
-)
+@database_option("The SQLite database of a backfill.")
 def command(database: Path) -> int:
     """Print it."""
     say(json.dumps(datasette_metadata(database), indent=2))

@@ -16,6 +16,7 @@ from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED
 from gsc_trio.cli.fake_process import open_fake_process
 from gsc_trio.cli.fake_server import FakeServerOptions
+from gsc_trio.cli.options import progress_option
 from gsc_trio.cli.output import say
 from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.summary_text import next_text
@@ -72,13 +73,7 @@ Examples:
     metavar="X",
     help="1 is as slow as Google; 0 answers at once.",
 )
-@click.option(
-    "--progress/--no-progress",
-    "wants_progress",
-    default=True,
-    show_default=True,
-    help="Show how it is going, on stderr.",
-)
+@progress_option
 @telemetry_options
 def command(
     database: Path,

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from gsc_trio.cli.failures import COMPLETE
-from gsc_trio.cli.options import read_date
+from gsc_trio.cli.options import database_option, json_option, read_date
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.errors import UsageError
 from gsc_trio.export import (
@@ -59,14 +59,7 @@ Parquet and DuckDB need two more libraries:
 
 @click.command("export", help=HELP, short_help="Copy a database to Parquet, CSV or DuckDB.")
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help="The SQLite database of a backfill; it may be in use.",
-)
+@database_option("The SQLite database of a backfill; it may be in use.")
 @click.option(
     "--format",
     "format_",
@@ -92,7 +85,7 @@ Parquet and DuckDB need two more libraries:
 @click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
 @click.option("--update", is_flag=True, help="Write the days that changed since the last export.")
 @click.option("--overwrite", is_flag=True, help="Write all of it anew.")
-@click.option("--json", "wants_json", is_flag=True, help="Print the summary as one JSON object.")
+@json_option("Print the summary as one JSON object.")
 def command(
     *,
     target: Path,

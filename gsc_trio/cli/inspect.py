@@ -16,6 +16,7 @@ import trio
 
 from gsc_trio.cli.asking import Asking, asking_options
 from gsc_trio.cli.failures import COMPLETE, FAILED
+from gsc_trio.cli.options import json_option
 from gsc_trio.cli.output import say, say_json, tell
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.client import SearchConsole
@@ -147,7 +148,7 @@ class Outcome:
     help="In which language Google explains itself.",
 )
 @asking_options
-@click.option("--json", "wants_json", is_flag=True, help="Print one JSON object.")
+@json_option("Print one JSON object.")
 def command(
     *,
     urls: tuple[str, ...],

@@ -1,19 +1,22 @@
-"""The flags of settings, made from `gsc_trio.config.Settings`, and how dates are read."""
+"""Flags that several commands have; those of settings are made from `gsc_trio.config.Settings`."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 import click
 
 from gsc_trio.config import Settings, parse_setting, setting_range, setting_type
+from gsc_trio.config_sources import PROFILES
 from gsc_trio.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _PLACEHOLDERS = {int: "N", float: "SECONDS"}
 _NAMED_PLACEHOLDERS = {"access_token": "TOKEN", "account": "NAME", "key_file": "FILE"}
@@ -27,6 +30,54 @@ def setting_flag(name: str) -> str:
 def settings_with_flags() -> list[str]:
     """The settings that have a flag, in the order in which they are declared."""
     return [field.name for field in attrs.fields(Settings) if field.metadata["has_flag"]]
+
+
+wait_option = click.option(
+    "--wait",
+    "waits_for_database",
+    is_flag=True,
+    help="When another process writes to the database, wait until it has ended.",
+)
+
+progress_option = click.option(
+    "--progress/--no-progress",
+    "wants_progress",
+    default=True,
+    show_default=True,
+    help="Show how it is going, on stderr.",
+)
+
+profile_option = click.option(
+    "--profile", metavar="NAME", help=f"A set of settings to begin with: {', '.join(PROFILES)}."
+)
+
+
+def config_option(content: str = "settings") -> Decorator:
+    """``--config FILE``, and what is in it."""
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help=f"A TOML file with {content}; by default the one that GSC_TRIO_CONFIG names.",
+    )
+
+
+def database_option(text: str) -> Decorator:
+    """``--db PATH``, which must be given."""
+    return click.option(
+        "--db",
+        "database",
+        type=click.Path(path_type=Path),
+        required=True,
+        metavar="PATH",
+        help=text,
+    )
+
+
+def json_option(text: str) -> Decorator:
+    """``--json``, and what it prints."""
+    return click.option("--json", "wants_json", is_flag=True, help=text)
 
 
 def settings_options(function: Function) -> Function:

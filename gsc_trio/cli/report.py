@@ -9,6 +9,7 @@ import click
 import trio
 
 from gsc_trio.cli.failures import COMPLETE
+from gsc_trio.cli.options import database_option, json_option
 from gsc_trio.cli.output import one_line, say, say_json
 from gsc_trio.cli.run_report import check_can_render, render_to
 from gsc_trio.cli.snapshot import duration_text
@@ -47,14 +48,7 @@ _COLUMNS: dict[str, Side] = {
 
 
 @click.command("report", help=HELP, short_help="Write an HTML page about a run.")
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help="The SQLite database of a backfill, or its folder of Parquet files.",
-)
+@database_option("The SQLite database of a backfill, or its folder of Parquet files.")
 @click.option(
     "--run",
     "number",
@@ -70,7 +64,7 @@ _COLUMNS: dict[str, Side] = {
 )
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @click.option("--list", "wants_list", is_flag=True, help="List the runs instead.")
-@click.option("--json", "wants_json", is_flag=True, help="Print JSON instead of writing a page.")
+@json_option("Print JSON instead of writing a page.")
 def command(
     database: Path,
     number: int | None,

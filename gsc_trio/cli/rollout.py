@@ -16,7 +16,14 @@ from gsc_trio.cli.date_range import choose_days
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
 from gsc_trio.cli.fake_process import open_fake_process
 from gsc_trio.cli.fake_server import FakeServerOptions
-from gsc_trio.cli.options import settings_options_without
+from gsc_trio.cli.options import (
+    config_option,
+    database_option,
+    json_option,
+    profile_option,
+    progress_option,
+    settings_options_without,
+)
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.run import shown_progress
 from gsc_trio.cli.signals import halt_on_signals
@@ -27,7 +34,7 @@ from gsc_trio.cli.telemetry import (
     telemetry_options,
 )
 from gsc_trio.client import user_of
-from gsc_trio.config_sources import PROFILES, load_settings
+from gsc_trio.config_sources import load_settings
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
@@ -90,13 +97,8 @@ Exit codes: 0 all gates passed, 1 one failed, 2 wrong usage (nothing was changed
     help="How many of the newest of them the baseline, stage 5 and the drill fetch; by default "
     "all. Fewer spend fewer queries.",
 )
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help="The SQLite database; it is made if it is not there, and must have none of these days.",
+@database_option(
+    "The SQLite database; it is made if it is not there, and must have none of these days."
 )
 @click.option(
     "--dimensions",
@@ -129,25 +131,11 @@ Exit codes: 0 all gates passed, 1 one failed, 2 wrong usage (nothing was changed
     help=f"How slow the fake is: 1 is as slow as Google.  [default: {LATENCY_SCALE:g}]",
 )
 @settings_options_without("max_concurrency")
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A TOML file with settings; by default the one that GSC_TRIO_CONFIG names.",
-)
-@click.option(
-    "--profile", metavar="NAME", help=f"A set of settings to begin with: {', '.join(PROFILES)}."
-)
-@click.option(
-    "--progress/--no-progress",
-    "wants_progress",
-    default=True,
-    show_default=True,
-    help="Show how it is going, on stderr.",
-)
+@config_option()
+@profile_option
+@progress_option
 @telemetry_options
-@click.option("--json", "wants_json", is_flag=True, help="Print the findings as one JSON object.")
+@json_option("Print the findings as one JSON object.")
 def command(
     *,
     site: str,

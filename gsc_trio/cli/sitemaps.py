@@ -11,6 +11,7 @@ import trio
 
 from gsc_trio.cli.asking import Asking, asking_options
 from gsc_trio.cli.failures import COMPLETE
+from gsc_trio.cli.options import json_option
 from gsc_trio.cli.output import say, say_json, tell
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.model import check_site_url
@@ -40,7 +41,7 @@ _COLUMNS: dict[str, Side] = {
 @click.command("sitemaps", help=HELP, short_help="List a property's sitemaps.")
 @click.argument("site")
 @asking_options
-@click.option("--json", "wants_json", is_flag=True, help="Print a JSON list of objects.")
+@json_option("Print a JSON list of objects.")
 def command(site: str, wants_json: bool, **flags: Any) -> int:
     """Ask, print."""
     check_site_url(site)

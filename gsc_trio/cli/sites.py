@@ -12,6 +12,7 @@ import trio
 
 from gsc_trio.cli.asking import Asking, asking_options
 from gsc_trio.cli.failures import COMPLETE
+from gsc_trio.cli.options import json_option
 from gsc_trio.cli.output import say, say_json, tell
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.store.base import Coverage
@@ -63,7 +64,7 @@ class ListedSite:
     help="A database: tell what it has of each property.",
 )
 @asking_options
-@click.option("--json", "wants_json", is_flag=True, help="Print a JSON list of objects.")
+@json_option("Print a JSON list of objects.")
 def command(database: Path | None, wants_json: bool, **flags: Any) -> int:
     """Ask, look, print."""
     asking = Asking.from_flags(flags)

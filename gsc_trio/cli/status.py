@@ -11,6 +11,7 @@ import trio
 
 from gsc_trio.cli.failures import COMPLETE
 from gsc_trio.cli.kind_text import kind_text
+from gsc_trio.cli.options import database_option, json_option
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.stores import database_at
 from gsc_trio.cli.tables import Side, aligned_table
@@ -44,15 +45,8 @@ _COLUMNS: dict[str, Side] = {
 
 
 @click.command("status", help=HELP, short_help="Say what a database holds.")
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help="The SQLite database of a backfill, or its folder of Parquet files.",
-)
-@click.option("--json", "wants_json", is_flag=True, help="Print a JSON list of objects.")
+@database_option("The SQLite database of a backfill, or its folder of Parquet files.")
+@json_option("Print a JSON list of objects.")
 def command(database: Path, wants_json: bool) -> int:
     """Look, print."""
     coverages = trio.run(_coverage, database)

@@ -15,7 +15,15 @@ from gsc_trio.access import TokenSource
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED
 from gsc_trio.cli.live_settings import SettingsSources
-from gsc_trio.cli.options import settings_options
+from gsc_trio.cli.options import (
+    config_option,
+    database_option,
+    json_option,
+    profile_option,
+    progress_option,
+    settings_options,
+    wait_option,
+)
 from gsc_trio.cli.output import one_line, say, say_json
 from gsc_trio.cli.run import opened_store, shown_progress
 from gsc_trio.cli.signals import halt_on_signals
@@ -28,7 +36,6 @@ from gsc_trio.cli.telemetry import (
 )
 from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.config import Settings
-from gsc_trio.config_sources import PROFILES
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
@@ -87,14 +94,7 @@ class _Request:
 
 @click.command("sync", help=HELP, short_help="Bring a database up to date.")
 @click.argument("sites", nargs=-1, metavar="[SITE]...")
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help="The SQLite database; it is made if it is not there.",
-)
+@database_option("The SQLite database; it is made if it is not there.")
 @click.option(
     "--max-requests",
     type=click.IntRange(1),
@@ -107,33 +107,13 @@ class _Request:
     metavar="STATE",
     help="all brings days that are not final yet, too; it goes before what the file says.",
 )
-@click.option(
-    "--wait",
-    "waits_for_database",
-    is_flag=True,
-    help="When another process writes to the database, wait until it has ended.",
-)
+@wait_option
 @settings_options
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A TOML file with settings and [[sync]] tables; by default the one that GSC_TRIO_CONFIG "
-    "names.",
-)
-@click.option(
-    "--profile", metavar="NAME", help=f"A set of settings to begin with: {', '.join(PROFILES)}."
-)
-@click.option(
-    "--progress/--no-progress",
-    "wants_progress",
-    default=True,
-    show_default=True,
-    help="Show how it is going, on stderr.",
-)
+@config_option("settings and [[sync]] tables")
+@profile_option
+@progress_option
 @telemetry_options
-@click.option("--json", "wants_json", is_flag=True, help="Print the summary as one JSON object.")
+@json_option("Print the summary as one JSON object.")
 def command(
     *,
     sites: tuple[str, ...],

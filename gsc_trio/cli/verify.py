@@ -18,7 +18,15 @@ from rich.text import Text
 from gsc_trio.access import TokenSource
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED
-from gsc_trio.cli.options import read_date, settings_options
+from gsc_trio.cli.options import (
+    config_option,
+    database_option,
+    json_option,
+    profile_option,
+    progress_option,
+    read_date,
+    settings_options,
+)
 from gsc_trio.cli.output import one_line, say, say_json
 from gsc_trio.cli.run import shown_progress
 from gsc_trio.cli.signals import halt_on_signals
@@ -26,7 +34,7 @@ from gsc_trio.cli.summary_text import query_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown
 from gsc_trio.client import open_search_console
 from gsc_trio.config import Settings
-from gsc_trio.config_sources import PROFILES, load_settings
+from gsc_trio.config_sources import load_settings
 from gsc_trio.credentials.choice import choose_credentials
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
@@ -108,36 +116,15 @@ class _Outcome:
 
 @click.command("verify", help=HELP, short_help="Compare a database with Google's totals.")
 @click.argument("site", required=False)
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="PATH",
-    help="The SQLite database of a backfill.",
-)
+@database_option("The SQLite database of a backfill.")
 @click.option("--offline", "is_offline", is_flag=True, help="Ask nobody: rows against ledger only.")
 @click.option("--start", callback=read_date, metavar="DATE", help="The first day to look at.")
 @click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
 @settings_options
-@click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="A TOML file with settings; by default the one that GSC_TRIO_CONFIG names.",
-)
-@click.option(
-    "--profile", metavar="NAME", help=f"A set of settings to begin with: {', '.join(PROFILES)}."
-)
-@click.option(
-    "--progress/--no-progress",
-    "wants_progress",
-    default=True,
-    show_default=True,
-    help="Show how it is going, on stderr.",
-)
-@click.option("--json", "wants_json", is_flag=True, help="Print one JSON object.")
+@config_option()
+@profile_option
+@progress_option
+@json_option("Print one JSON object.")
 def command(
     *,
     site: str | None,
