@@ -137,9 +137,12 @@ def _read_dimensions(text: str) -> frozenset[str]:
 
 
 def _summary_text(summary: ExportSummary, target: Path) -> str:
-    lines = [f"wrote {summary.days_written:,} days, {summary.rows_written:,} rows to {target}"]
-    if summary.days_unchanged:
-        lines.append(f"  {summary.days_unchanged:,} days were there already, and unchanged")
+    if summary.days_written:
+        lines = [f"wrote {summary.days_written:,} days, {summary.rows_written:,} rows to {target}"]
+        if summary.days_unchanged:
+            lines.append(f"  {summary.days_unchanged:,} days were there already, and unchanged")
+    else:
+        lines = [f"nothing to write: {target} has all {summary.days_unchanged:,} days already"]
     if summary.days_incomplete:
         lines.append(
             f"  {summary.days_incomplete:,} days were left out: not all of their pages are in the "

@@ -61,6 +61,20 @@ _COLUMNS = {
     "started_at": "When it began, in UTC.",
     "duration_seconds": "How long it took. Unit: seconds.",
     "record": "What it did, as JSON: gsc-trio report shows it.",
+    "inspection_url": "The address that was asked about.",
+    "inspected_at": "When, in UTC.",
+    "verdict": "PASS, PARTIAL, FAIL or NEUTRAL: whether it is in the index.",
+    "coverage_state": "Why, in Google's words.",
+    "robots_txt_state": "Whether robots.txt lets Google fetch it.",
+    "indexing_state": "Whether the page lets itself be indexed.",
+    "page_fetch_state": "Whether Google could fetch it.",
+    "last_crawl_time": "When Google fetched it last.",
+    "google_canonical": "The address that Google takes for the page's own.",
+    "user_canonical": "The address that the page says is its own.",
+    "crawled_as": "As which device Google fetched it.",
+    "sitemaps": "Sitemaps that name it, as JSON.",
+    "referring_urls": "Pages that link to it, as JSON.",
+    "result": "All of Google's answer, as JSON.",
 }
 
 _VIEWS = {
@@ -109,6 +123,7 @@ _TABLES = {
     "page_ledger": "Which pages of Google's answers are stored. A day is complete when its last "
     "page has fewer rows than were asked for.",
     "run": "The last backfills, and how they ended.",
+    "url_inspection": "What Google's index said of an address, each time it was asked.",
 }
 
 _HIDDEN = ("in_flight", "quota_grant")

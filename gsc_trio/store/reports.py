@@ -127,7 +127,9 @@ _NO_ROWS = """(SELECT NULL AS dataset_id, NULL AS data_date, NULL AS page, NULL 
 
 
 @attrs.frozen
-class _View:
+class View:
+    """A ready-made view."""
+
     name: str
     template: str
     """The SQL over one ``{table}``."""
@@ -142,13 +144,13 @@ class _View:
         )
 
 
-_VIEWS = (
-    _View("performance_by_page", _TOTALS, frozenset({"page"})),
-    _View("performance_by_query", _TOTALS, frozenset({"query"})),
-    _View("performance_by_week", _WEEKS),
-    _View("page_movers", _MOVERS, frozenset({"page"})),
-    _View("query_movers", _MOVERS, frozenset({"query"})),
-    _View("cannibalisation", _CANNIBALISATION, frozenset({"page", "query"})),
+VIEWS = (
+    View("performance_by_page", _TOTALS, frozenset({"page"})),
+    View("performance_by_query", _TOTALS, frozenset({"query"})),
+    View("performance_by_week", _WEEKS),
+    View("page_movers", _MOVERS, frozenset({"page"})),
+    View("query_movers", _MOVERS, frozenset({"query"})),
+    View("cannibalisation", _CANNIBALISATION, frozenset({"page", "query"})),
 )
 
 
@@ -159,7 +161,7 @@ def create_report_views(database: Database, tables: Mapping[tuple[str, ...], str
         database: where they are created, in the caller's transaction.
         tables: the table of each set of dimensions.
     """
-    for view in _VIEWS:
+    for view in VIEWS:
         chosen = [
             table
             for dimensions, table in sorted(tables.items())

@@ -61,7 +61,7 @@ def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
         *("site", "--days", "--start", "--end", "--db", "--dimensions", "--search-type"),
         *("--data-state", "--max-concurrency", "--batch-size", "--max-queue-size"),
         *("--max-in-flight", "--queries-per-minute", "--api-root", "--access-token", "--config"),
-        *("--filter", "--aggregation-type"),
+        *("--filter", "--aggregation-type", "--store"),
         *("--profile", "--progress", "--json", "--wait", "--record", "--account", "--key-file"),
         *("--log-format", "--log-level", "--metrics-port", "--metrics-host"),
         *("--telemetry-identities", "--report", "--store"),

@@ -115,25 +115,6 @@ async def test_what_an_older_version_stored_is_known_and_apart_from_what_is_filt
         assert await store.runs() == []
 
 
-async def test_a_database_without_the_ready_made_views_gets_them(
-    tmp_path: Path, query: SearchAnalyticsQuery, make_page: MakePage
-) -> None:
-    page = make_page(1, rows=ROWS, row_limit=100)
-    old, new = tmp_path / "old.db", tmp_path / "new.db"
-    for path in (old, new):
-        async with open_sqlite_store(path) as store:
-            await store.write_pages(query, [page], InFlightChanges())
-    with closing(sqlite3.connect(old, isolation_level=None)) as connection:  # as version 6 wrote it
-        database = as_sqlite_utils(connection)
-        for view in database.view_names():
-            if not view.startswith("searchdata_"):
-                database.view(view).drop()
-        connection.execute("PRAGMA user_version = 6")
-    async with open_sqlite_store(old):
-        pass
-    assert comparable_dump(old) == comparable_dump(new)
-
-
 def test_an_older_database_is_left_as_it_is_when_it_is_only_read(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
     make_version(2, path, "https://example.com/", "2024-01-01")
