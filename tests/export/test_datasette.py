@@ -28,6 +28,8 @@ FLAGS = (
     "--enable-logging=stderr",
 )
 
+GUIDE = (Path(__file__).parents[2] / "playbook" / "EXPORT.md").read_text("utf-8")
+
 PAGES = ["https://example.com/<b>bold</b>", "https://example.com/plain"]
 
 
@@ -103,9 +105,9 @@ def served(database: Path) -> Iterator[str]:
     """Datasette as a user starts it; gives its address."""
     metadata = database.with_name("metadata.json")
     metadata.write_text(json.dumps(datasette_metadata(database)))
-    command = [sys.executable, "-m", "datasette", database.name, "--metadata", metadata.name]
+    [command] = re.findall(r"^    datasette (gsc\.db .*)$", GUIDE, re.MULTILINE)
     with subprocess.Popen(
-        [*command, "--port", "0"],
+        [sys.executable, "-m", "datasette", *command.split(), "--port", "0"],
         cwd=database.parent,
         stderr=subprocess.PIPE,
         text=True,
