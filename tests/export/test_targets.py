@@ -23,6 +23,7 @@ from gsc_trio.export import (
     export_parquet,
     read_arrow,
 )
+from gsc_trio.export.target import move_durably
 from gsc_trio.model import Row
 from gsc_trio.store.lock import lock_database
 from tests.export.databases import (
@@ -340,3 +341,29 @@ def test_the_database_may_be_in_use(database: Path, tmp_path: Path) -> None:
     finally:
         lock.release()
     assert read_arrow(database, BY_PAGE_AND_QUERY).num_rows == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors cannot be looked up")
+def test_what_a_file_holds_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, str]] = []
+    replace = Path.replace
+
+    def sync(descriptor: int) -> None:
+        steps.append(("sync", Path(f"/proc/self/fd/{descriptor}").readlink().name))
+
+    def rename(path: Path, target: Path) -> None:
+        steps.append(("rename", path.name))
+        replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", rename)
+    (tmp_path / "partial").write_text("content")
+    move_durably(tmp_path / "partial", tmp_path / "new" / "rows.parquet")
+    assert steps == [
+        ("sync", tmp_path.name),  # of which the new folder is a part
+        ("sync", "partial"),
+        ("rename", "partial"),
+        ("sync", "new"),
+    ]

@@ -298,6 +298,8 @@ async def test_a_day_whose_file_was_removed_or_changed_is_fetched_again(
         day(3): StoredDay(1, is_complete=True),
         day(4): StoredDay(0, is_complete=True),
     }
+    [coverage] = await parquet_store.coverage()
+    assert (coverage.days_complete, coverage.first_day) == (2, day(3))
     await parquet_store.write_pages(QUERY, pages[:2], NO_CHANGES)
     assert queries_in(folder) == {
         "2024-01-01": ["a"],
