@@ -31,6 +31,7 @@ LAYERS = [
     ["side_by_side"],
     ["many"],
     ["rollout/", "verify/", "sync/", "report/"],
+    ["shards/"],
     ["__init__"],
     ["testing/"],
     ["cli/"],

@@ -36,7 +36,7 @@ from gsc_trio.cli.telemetry import (
 )
 from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.config import Settings
-from gsc_trio.credentials.choice import choose_credentials
+from gsc_trio.credentials.choice import choose_credentials, settings_of_account
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
@@ -62,6 +62,7 @@ A settings file:
   search_types = ["web", "image"]            # default: web
   dimensions = ["page,query", "date"]        # default: page,query
   data_state = "final"                       # or all: also days that are not final yet
+  account = "agency"                         # who asks; default: as without
   days = 90                                  # or start = 2026-01-31; default: all 16 months
 
 Properties are fetched one after another with one quota, the least work first; one that fails does
@@ -140,9 +141,10 @@ def command(
             else attrs.evolve(each, query=attrs.evolve(each.query, data_state=data_state))
             for each in targets
         ]
+    accounts = {target.query.site_url: target.account for target in targets}
     credentials = {
-        site: choose_credentials(settings, site)
-        for site in dict.fromkeys(target.query.site_url for target in targets)
+        site: choose_credentials(settings_of_account(settings, account), site)
+        for site, account in accounts.items()
     }
     request = _Request(
         targets, settings, database, max_requests, waits_for_database, telemetry, credentials

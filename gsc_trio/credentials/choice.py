@@ -15,6 +15,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from gsc_trio.access import TokenSource
 from gsc_trio.config import Settings
 from gsc_trio.config_sources import environment_variable
@@ -72,6 +74,13 @@ def choose_credentials(settings: Settings, site_url: str = "") -> TokenSource | 
         "as from https://developers.google.com/oauthplayground or `gcloud auth "
         f"print-access-token --scopes={SCOPE}`. playbook/SIGN_IN.md explains each"
     )
+
+
+def settings_of_account(settings: Settings, account: str | None) -> Settings:
+    """The settings for what a settings file gives to an account; None leaves them as they are."""
+    if account is None:
+        return settings
+    return attrs.evolve(settings, account=account, key_file=None)
 
 
 def _stored_name(stored: AccountsFile, settings: Settings, site_url: str) -> str | None:

@@ -13,6 +13,7 @@
     dimensions = ["page"]
     data_state = "all"
     days = 90
+    account = "agency"
 
 Every site, search type and set of dimensions of a table is a target.
 """
@@ -35,7 +36,7 @@ from gsc_trio.model import DATA_STATES, SearchAnalyticsQuery
 from gsc_trio.toml_lines import place_in
 
 _LISTS = {"sites": None, "search_types": ["web"], "dimensions": ["page,query"]}
-_KEYS = (*_LISTS, "filters", "data_state", "start", "days")
+_KEYS = (*_LISTS, "filters", "data_state", "start", "days", "account")
 
 
 @attrs.frozen
@@ -48,6 +49,8 @@ class SyncTarget:
     """The first day; None for the first that is stored, or all that Search Console keeps."""
     days: int | None = None
     """Instead of that, how many days up to the last final one."""
+    account: str | None = None
+    """Who asks for it; None for whoever the settings and this machine's sign-ins say."""
 
 
 def read_targets(path: Path) -> list[SyncTarget]:
@@ -68,17 +71,26 @@ def read_targets(path: Path) -> list[SyncTarget]:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         place = place_in(path, text, SYNC)
         raise UsageError(f"{place}: {SYNC} must be tables: write [[{SYNC}]]")
-    targets: list[SyncTarget] = []
-    for index, table in enumerate(tables):
-        for target in _Table(path, text, index, table).targets():
-            if any(target.query == other.query for other in targets):
-                query = target.query
+    targets: dict[SearchAnalyticsQuery, SyncTarget] = {}
+    accounts: dict[str, str | None] = {}
+    for index, content in enumerate(tables):
+        table = _Table(path, text, index, content)
+        for target in table.targets():
+            query = target.query
+            if query in targets:
                 raise UsageError(
-                    f"{_Table(path, text, index, table).place('sites')}: {query.site_url}, "
+                    f"{table.place('sites')}: {query.site_url}, "
                     f"{query.search_type} by {','.join(query.dimensions) or 'date'}, is there twice"
                 )
-            targets.append(target)
-    return targets
+            # A site's quota is one user's concern: each of two would think that it is all theirs.
+            if accounts.setdefault(query.site_url, target.account) != target.account:
+                names = [each or "nobody" for each in (accounts[query.site_url], target.account)]
+                raise UsageError(
+                    f"{table.place('account')}: {query.site_url} is given to {names[0]} and to "
+                    f"{names[1]}: let one account ask for all of it"
+                )
+            targets[query] = target
+    return list(targets.values())
 
 
 @attrs.frozen
@@ -105,12 +117,12 @@ class _Table:
         if data_state not in DATA_STATES:
             self._refuse("data_state", f"use one of {', '.join(DATA_STATES)}")
         filters = self._filters()
-        start, days = self._start(), self._days()
+        start, days, account = self._start(), self._days(), self._account()
         for site in lists["sites"]:
             for search_type in lists["search_types"]:
                 for dimensions in lists["dimensions"]:
                     query = self._query(site, search_type, dimensions, data_state, filters)
-                    yield SyncTarget(query, start, days)
+                    yield SyncTarget(query, start, days, account)
 
     def _texts(self, key: str, default: list[str] | None) -> list[str]:
         texts = self.content.get(key, default)
@@ -147,6 +159,12 @@ class _Table:
         if days is not None and (type(days) is not int or days < 1):
             self._refuse("days", "use a whole number from 1")
         return days
+
+    def _account(self) -> str | None:
+        account = self.content.get("account")
+        if account is not None and (type(account) is not str or not account.strip()):
+            self._refuse("account", "use a name of `gsc-trio accounts`")
+        return account
 
     def _query(
         self,

@@ -80,6 +80,13 @@ def test_a_file_without_tables_has_no_targets(file: Path) -> None:
             "search type discover has no query dimension",
         ),
         (f'[[sync]]\nsites = ["{SITE}"]\n[[sync]]\nsites = ["{SITE}"]', 4, "is there twice"),
+        (f'[[sync]]\nsites = ["{SITE}"]\naccount = 3\n', 3, "account is 3: use a name of"),
+        (
+            f'[[sync]]\nsites = ["{SITE}"]\naccount = "a"\n'
+            f'[[sync]]\nsites = ["{SITE}"]\naccount = "b"\nsearch_types = ["image"]',
+            6,
+            f"{SITE} is given to a and to b: let one account ask for all of it",
+        ),
         ('batch_size = 2\nsync = "x"\n', 2, "sync must be tables: write [[sync]]"),
         ("[sync]\na = 2\n", 1, "sync must be tables: write [[sync]]"),
     ],
