@@ -12,6 +12,9 @@ Rules:
    A grant without that may have been on its way when its process died: it counts as answered a
    grace time after the next process begins.
 3. Grants that this process's limiter gave itself are not taken a second time.
+4. What took long to write down is written down once more before anything is sent: the process may
+   have been stopped meanwhile, and whoever took over its work would have stopped counting what it
+   is about to send. A store that was taken over refuses it.
 """
 
 from __future__ import annotations
@@ -87,7 +90,11 @@ class QuotaJournal:
             queries=queries,
             sent=self.limiter.clock(),
         )
+        asked_at = trio.current_time()
         await self._commit(entry)
+        if trio.current_time() - asked_at >= CANCEL_GRACE_SECONDS:
+            entry = attrs.evolve(entry, sent=self.limiter.clock())
+            await self._commit(entry)
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -326,3 +327,30 @@ async def test_runs_one_after_another_stay_within_the_quota_as_the_server_counts
             assert summary.status == "complete"
     assert fake.quota.refused == 0
     assert fake.quota.peak_queries_per_minute == LIMIT
+
+
+@attrs.define(eq=False)
+class TakenOverMeanwhile(Journals):
+    """A store of a process that is stopped while it writes, and replaced before it goes on."""
+
+    seconds: float = 0.0
+
+    async def record_grants(
+        self, grants: Sequence[RecordedGrant], *, forget: Collection[GrantKey]
+    ) -> None:
+        if self.grants:
+            raise StorageError("taken over")
+        await super().record_grants(grants, forget=forget)
+        await trio.sleep(self.seconds)
+
+
+async def test_what_took_long_to_write_down_is_written_again_before_it_is_sent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sent: list[float] = []
+    with pytest.raises(StorageError, match="taken over"):
+        await run_once(TakenOverMeanwhile(seconds=CANCEL_GRACE_SECONDS), 7, sent=sent)
+    assert sent == []
+    with suppress(StorageError):  # the answer cannot be written down any more
+        await run_once(TakenOverMeanwhile(seconds=CANCEL_GRACE_SECONDS - 0.1), 7, sent=sent)
+    assert len(sent) == 7

@@ -245,7 +245,7 @@ async def _serve(
     oauth = FakeOAuthServer()
     app: App = fake
     if options.sign_in is not None:
-        fake.access_tokens = oauth.access_tokens
+        fake.access_tokens, fake.user_of = oauth.access_tokens, oauth.user_of
         app = oauth.in_front_of(fake)
     with trio.open_signal_receiver(*signals_to_heed()) as signals:
         try:

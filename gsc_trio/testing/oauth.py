@@ -5,8 +5,9 @@ the PKCE verifier and the redirect address it was asked for with; that a signed 
 bearer) is from the right key, for Google and of this hour by the server's own clock; that tokens
 end. Nobody is asked at the authorization endpoint: `consent` says what the person answers.
 
-It knows one OAuth client, one person and one service account. `FakeOAuthServer.access_tokens` is
-what a `FakeSearchConsole` takes to let only its tokens in, and `in_front_of` serves both.
+It knows one OAuth client, one person and a service account or several, with one key.
+`FakeOAuthServer.access_tokens` is what a `FakeSearchConsole` takes to let only its tokens in,
+`user_of` says whose quota a token spends, and `in_front_of` serves both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from email.utils import formatdate
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -92,6 +93,8 @@ class FakeOAuthServer:
         factory=lambda: f"GOCSPX-{secrets.token_urlsafe(21)}", repr=False
     )
     client_email: str = "robot@fake-project.iam.gserviceaccount.com"
+    other_client_emails: Sequence[str] = ()
+    """Further service accounts."""
     failures: list[Answer] = attrs.field(factory=list, init=False)
     """What the token endpoint answers next instead of its own answers."""
     refusals: list[str] = attrs.field(factory=list, init=False)
@@ -100,6 +103,8 @@ class FakeOAuthServer:
     """The grant type of each access token that was given."""
     expires_at: dict[str, float] = attrs.field(factory=dict, init=False, repr=False)
     """When each access token ends, by the clock."""
+    owners: dict[str, str] = attrs.field(factory=dict, init=False, repr=False)
+    """Whose each access token is."""
     refresh_tokens: set[str] = attrs.field(factory=set, init=False, repr=False)
     """The sign-ins that are good."""
     issued: set[str] = attrs.field(factory=set, init=False, repr=False)
@@ -128,18 +133,23 @@ class FakeOAuthServer:
             }
         }
 
-    def key_file(self, root: str) -> dict[str, Any]:
-        """The service account's key file.
+    def user_of(self, token: str) -> str:
+        """Who asks with a token, whichever of theirs it is."""
+        return self.owners.get(token, token)
+
+    def key_file(self, root: str, client_email: str | None = None) -> dict[str, Any]:
+        """A service account's key file.
 
         Args:
             root: the address that this is served at.
+            client_email: which one's, if there are several.
         """
         return {
             "type": "service_account",
             "project_id": "fake-project",
             "private_key_id": "1",
             "private_key": service_key.private_key(),
-            "client_email": self.client_email,
+            "client_email": client_email or self.client_email,
             "client_id": "1",
             "token_uri": f"{root}/oauth/token",
         }
@@ -231,8 +241,9 @@ class FakeOAuthServer:
     def _token(self, form: dict[str, str]) -> Answer:
         grant_type = form.get("grant_type", "")
         if grant_type == _JWT_BEARER:
-            self._check_assertion(form.get("assertion", ""))
-            return self._new_token(grant_type)
+            return self._new_token(
+                grant_type, owner=self._check_assertion(form.get("assertion", ""))
+            )
         is_known = form.get("client_id") == self.client_id and secrets.compare_digest(
             form.get("client_secret", ""), self.client_secret
         )
@@ -264,13 +275,14 @@ class FakeOAuthServer:
         self.revoke_all()  # as Google does: the access of this person to this client
         return _json({})
 
-    def _check_assertion(self, assertion: str) -> None:
-        """Check a signed request, as RFC 7523 has it."""
+    def _check_assertion(self, assertion: str) -> str:
+        """Check a signed request, as RFC 7523 has it; gives who signed it."""
         self.issued.add(assertion)
         try:
             claims, is_signed = service_key.read_assertion(assertion)
         except ValueError:
             raise _RefusedError("invalid_grant", "Invalid JWT.") from None
+        known = (self.client_email, *self.other_client_emails)
         now, tolerance = self.clock(), self.clock_tolerance_seconds
         issued_at, ends_at = float(claims.get("iat", 0)), float(claims.get("exp", 0))
         is_timely = (
@@ -278,7 +290,7 @@ class FakeOAuthServer:
             and ends_at - issued_at <= _LONGEST_JWT_SECONDS
         )
         for is_fine, description in (
-            (claims.get("iss") == self.client_email, "Invalid grant: account not found"),
+            (claims.get("iss") in known, "Invalid grant: account not found"),
             (is_signed, "Invalid JWT Signature."),
             (claims.get("aud") == GOOGLE_TOKEN_URI, "Invalid JWT: Failed audience check."),
             (claims.get("scope") == SCOPE, "Invalid OAuth scope or ID token audience provided."),
@@ -289,9 +301,13 @@ class FakeOAuthServer:
             ),
         ):
             _check(is_fine, "invalid_grant", description)
+        return str(claims["iss"])
 
-    def _new_token(self, grant_type: str, scope: str = SCOPE, **more: str) -> Answer:
+    def _new_token(
+        self, grant_type: str, scope: str = SCOPE, *, owner: str = "person", **more: str
+    ) -> Answer:
         token = self._new_secret("ya29.")
+        self.owners[token] = owner
         self.expires_at[token] = self.clock() + self.lifetime_seconds
         self.grants.append(grant_type)
         return _json(

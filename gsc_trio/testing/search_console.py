@@ -110,6 +110,7 @@ class FakeSearchConsole:
         latency: how long answers take.
         faults: what goes wrong.
         access_tokens: the tokens it knows; None lets everyone in, even without a token.
+        user_of: whose quota a token spends; by default each token is a user.
         last_final_day: the newest day that is final, or None if all are.
         part_order: how the parts of a batch are ordered: ``sent``, ``reversed`` or ``shuffled``.
         line_break: between the lines of a batch's answer: CRLF or LF.
@@ -122,6 +123,7 @@ class FakeSearchConsole:
     latency: Latency = attrs.field(factory=lambda: Latency(scale=0))
     faults: Iterable[Fault] = ()
     access_tokens: Container[str] | None = None
+    user_of: Callable[[str], str] = str
     last_final_day: dt.date | None = None
     part_order: str = "sent"
     line_break: bytes = b"\r\n"
@@ -249,7 +251,7 @@ class FakeSearchConsole:
     def _admit(self, call: _Call, user: str) -> bool:
         """Count a query against the quota when it arrives."""
         site_url = _site_of(call)
-        return site_url is None or self.quota.admit(site_url, user)
+        return site_url is None or self.quota.admit(site_url, self.user_of(user))
 
     async def _answer(
         self,

@@ -292,3 +292,13 @@ async def test_googles_own_client_works_against_it() -> None:
     assert counts == {
         str(job.data_date): len(simulated.rows(job.data_date, "web", ("page",))) for job in JOBS
     }
+
+
+async def test_a_user_is_who_signed_in_whatever_token_they_have() -> None:
+    fake = fake_with(user_of=lambda token: token.partition("-")[0])
+    async with open_streaming_transport(fake) as transport:
+        for token in ("ann-1", "ann-2", "bob-1"):
+            settings = Settings(access_token=token)
+            async with open_search_console(settings, transport=transport) as client:
+                await client.query(QUERY, JOBS[0])
+    assert fake.quota.peak("user") == 2
