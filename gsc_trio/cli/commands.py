@@ -30,6 +30,9 @@ MODULES: Mapping[str, str] = {
     "export": "gsc_trio.cli.export",
     "datasette-metadata": "gsc_trio.cli.datasette_metadata",
     "rollout": "gsc_trio.cli.rollout",
+    "enqueue": "gsc_trio.cli.enqueue",
+    "workers": "gsc_trio.cli.workers",
+    "shards": "gsc_trio.cli.shards",
     "fake-server": "gsc_trio.cli.fake_server",
 }
 """Where each command is, as ``command``; in the order in which a newcomer meets them."""

@@ -25,6 +25,9 @@ COMMANDS = [
     "export",
     "datasette-metadata",
     "rollout",
+    "enqueue",
+    "workers",
+    "shards",
     "fake-server",
 ]
 

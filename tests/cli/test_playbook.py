@@ -162,6 +162,8 @@ def test_a_command_that_is_named_exists_with_its_options(text: str) -> None:
         assert options <= options_in(PROJECT / words[1].replace(".", "/"))
     elif words[0] in MODULES:
         command = main.get_command(click.Context(main), words[0])
+        if isinstance(command, click.Group) and len(words) > 1:
+            command = command.get_command(click.Context(command), words[1])
         assert command is not None
         known = {option for each in command.params for option in each.opts + each.secondary_opts}
         assert options <= known | {"--help"}

@@ -43,6 +43,7 @@ from gsc_trio.testing import (
     SimulatedProperty,
     serve_fake_search_console,
 )
+from gsc_trio.testing.transport import App
 from tests.processes import running
 
 SITE = "sc-domain:example.com"
@@ -175,7 +176,7 @@ def open_forks() -> Iterator[Forks]:
 
 
 @contextmanager
-def served(fake: FakeSearchConsole) -> Iterator[str]:
+def served(fake: App) -> Iterator[str]:
     """Serve a fake from a thread; gives its address."""
     started: queue.SimpleQueue[tuple[str, Callable[[], None]]] = queue.SimpleQueue()
 

@@ -1,0 +1,118 @@
+"""``gsc-trio workers``: work on shards, on as many machines as there are."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import click
+
+from gsc_trio.cli.failures import COMPLETE, FAILED
+from gsc_trio.cli.options import config_option
+from gsc_trio.cli.shards_options import (
+    CONFIG,
+    address_of,
+    database_option,
+    shards_of,
+    silent_option,
+)
+from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
+from gsc_trio.config import Settings
+from gsc_trio.credentials.choice import choose_credentials
+from gsc_trio.telemetry.instrument import Instrument
+
+HELP = """Work on shards that `gsc-trio enqueue` has queued.
+
+\b
+Examples:
+  gsc-trio workers start --db postgresql://gsc@db.example/gsc --config gsc-trio.toml
+  gsc-trio workers start --help
+"""
+
+START_HELP = """Take shards from the queue and bring them up to date, until stopped.
+
+Start one on each machine, or several on one with more cores. They need the same settings file, and
+the accounts that it names signed in (`gsc-trio login`). A shard is with one worker at a time. A
+worker that gives no sign of life for --silent-seconds, since it or its machine died or hangs, is
+replaced: its shards go back to the queue. Should it come back, its commits are refused.
+
+SIGTERM and Ctrl-C: what was answered is written (grace_seconds of the settings), shards go back to
+the queue, and it ends with 0. A second one ends it at once; nothing that was committed is lost.
+
+\b
+Examples:
+  gsc-trio workers start --db postgresql://gsc@db.example/gsc --config gsc-trio.toml
+  gsc-trio workers start --db postgresql:///gsc --config gsc-trio.toml --shards 8
+  gsc-trio workers start --db postgresql:///gsc --config gsc-trio.toml --until-idle
+
+\b
+Exit codes: 0 stopped, or nothing is queued any more with --until-idle; 1 the database cannot be
+used; 2 wrong usage (nothing was begun).
+"""
+
+_LOG_FORMATS = ("json", "text")
+
+
+@click.group("workers", help=HELP, short_help="Work on queued shards.")
+def command() -> None:
+    """Its commands."""
+
+
+@command.command("start", help=START_HELP, short_help="Take shards from the queue, until stopped.")
+@database_option
+@config_option(CONFIG)
+@click.option(
+    "--shards",
+    "shards_at_once",
+    type=click.IntRange(1, 100),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="How many shards to work on at once. They share a core: start more workers for more.",
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="What `gsc-trio shards` calls this worker.  [default: HOST:PROCESS]",
+)
+@silent_option("How long a worker may give no sign of life; the same for all of them.")
+@click.option("--until-idle", is_flag=True, help="End when nothing is queued any more.")
+@click.option(
+    "--log-format",
+    type=click.Choice(_LOG_FORMATS),
+    help="Also log what happens in each run on stderr, one event a line.",
+)
+def start(
+    database: str,
+    config_file: Path | None,
+    shards_at_once: int,
+    name: str | None,
+    silent_seconds: float,
+    until_idle: bool,
+    log_format: str | None,
+) -> int:
+    """Check everything, then work."""
+    shards = shards_of(config_file)
+    credentials = {shard.name: choose_credentials(shard.settings) for shard in shards.values()}
+    address = address_of(database, "workers")
+    from gsc_trio.shards.run import ShardRunner  # noqa: PLC0415 - needs Procrastinate and psycopg
+    from gsc_trio.shards.worker import WorkerOptions, work  # noqa: PLC0415
+
+    name = name or f"{socket.gethostname()}:{os.getpid()}"
+    telemetry = TelemetryOptions(log_format=log_format)
+
+    def open_instruments(settings: Settings) -> AbstractAsyncContextManager[list[Instrument]]:
+        return open_telemetry(telemetry, settings, site="")
+
+    # Its warnings are about jobs and connections; a traceback would say nothing more.
+    logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", level=logging.WARNING)
+    runner = ShardRunner(address, name, shards, credentials, open_instruments, telemetry.tell)
+    options = WorkerOptions(address, name, shards_at_once, silent_seconds, until_idle)
+    telemetry.tell(
+        f"{name}: up to {shards_at_once} of {len(shards):,} shards at once, from {address}"
+    )
+    return COMPLETE if work(options, runner.run, telemetry.tell) else FAILED
