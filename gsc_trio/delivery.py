@@ -17,7 +17,12 @@ import trio
 from gsc_trio.model import Day, Halt, InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays
 from gsc_trio.store.base import Store
-from gsc_trio.telemetry.events import DayCompleted, DayLeftOut, PageCommitted
+from gsc_trio.telemetry.events import (
+    DayCompleted,
+    DayLeftOut,
+    PageCommitted,
+    TransactionCommitted,
+)
 from gsc_trio.telemetry.instrument import Instruments
 
 T = TypeVar("T")
@@ -67,20 +72,22 @@ class Delivery:
         if left_out:
             taken = tuple(pair for pair in changes.taken if pair[0] not in left_out)
             changes = InFlightChanges(returned=(*changes.returned, *left_out), taken=taken)
-        began = trio.current_time()
         if to_write:
+            began = trio.current_time()
             await self.store.write_pages(self.query, to_write, changes)
+            rows = sum(len(page.rows) for page in to_write)
+            seconds = trio.current_time() - began
+            self.instruments.handle(TransactionCommitted(len(to_write), rows, seconds))
         else:
             await self.record_in_flight(changes)
-        seconds = trio.current_time() - began
-        halts = [await self._tell(page, seconds) for page in pages]
+        halts = [await self._tell(page) for page in pages]
         return next(filter(None, halts), None)
 
-    async def _tell(self, page: Page, seconds: float) -> Halt | None:
+    async def _tell(self, page: Page) -> Halt | None:
         if self._is_not_final_yet(page):
             self.instruments.handle(DayLeftOut(page.job.data_date))
             return None
-        self.instruments.handle(PageCommitted(page, seconds))
+        self.instruments.handle(PageCommitted(page))
         if self.on_page is not None:
             await _result_of(self.on_page(page))
         halt = None

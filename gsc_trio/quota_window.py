@@ -48,6 +48,11 @@ class QuotaWindow:
             self._returning_count -= self._returning.popleft()[1]
         return self.unanswered + self._returning_count
 
+    def used_at(self, now: float) -> int:
+        """As `used`, for any thread: it changes nothing, and takes a while if the limit is high."""
+        returning = self._returning.copy()
+        return self.unanswered + sum(count for time, count in returning if time > now)
+
     def available(self, now: float) -> int:
         """Permits that can be taken at a time."""
         return self.limit - self.used(now)

@@ -126,6 +126,7 @@ class RateLimiter:
         for key in (self._key("site", site), self._key("user", user), self._project):
             key.window.take(queries)
             key.settle(queries, answered_at)
+            self._instruments.handle(_use_of(key.window))
         return self.held_until(-answered_seconds_ago)
 
     @staticmethod
@@ -174,10 +175,8 @@ class RateLimiter:
 
     def quota_use(self, user: str, site: str) -> list[QuotaUsed]:
         """How much of the limits is used that queries of a user about a site count against."""
-        now = trio.current_time()
         keys = (self._key("site", site), self._key("user", user), self._project)
-        windows = [key.window for key in keys]
-        return [QuotaUsed(each.key, each.used(now), each.limit) for each in windows]
+        return [_use_of(key.window) for key in keys]
 
     def pauses_in_a_row(self, user: str) -> int:
         """How often the user's key was paused for being too fast since a query was answered."""
@@ -313,7 +312,7 @@ class RateLimiter:
             used, limit = key.window.used(now), key.window.limit
             is_approaching = used >= APPROACHING_SHARE * limit
             if key.window.seconds == WINDOW_SECONDS:
-                self._instruments.handle(QuotaUsed(key.window.key, used, limit))
+                self._instruments.handle(_use_of(key.window))
                 if is_approaching and not key.has_told:
                     self._instruments.handle(QuotaApproaching(key.window.key, used, limit))
             key.has_told = is_approaching
@@ -338,3 +337,13 @@ class RateLimiter:
             return math.inf
         now = trio.current_time()
         return max(key.available_at(waiter.at_least, now) for key in keys)
+
+
+def _use_of(window: QuotaWindow) -> QuotaUsed:
+    clock = trio.lowlevel.current_clock()
+    return QuotaUsed(
+        window.key,
+        window.used(clock.current_time()),
+        window.limit,
+        lambda: window.used_at(clock.current_time()),
+    )

@@ -7,8 +7,6 @@ from collections import deque
 import attrs
 import trio
 
-from gsc_trio.rate_limiter import WINDOW_SECONDS
-from gsc_trio.summary import RunMeter
 from gsc_trio.telemetry.events import Event, PageCommitted, QuotaUsed
 
 RATE_SECONDS = 10.0
@@ -41,46 +39,18 @@ class RowRate:
             self._rows -= self._recent.popleft()[1]
 
 
-@attrs.frozen
-class _Told:
-    used: int
-    limit: int
-    at: float
-    own_returned: int
-    """How many of the run's own queries had left the window by then."""
-
-
 @attrs.define(eq=False)
 class QuotaGauge:
-    """An instrument that knows how much is used of the limit that is nearest to be reached.
+    """An instrument that knows how much is used of the limit that is nearest to be reached."""
 
-    `QuotaUsed` is told when permits are taken, not when they come back. So what was told last is
-    lowered by the run's own queries that left the window since; what others used counts for as
-    long as it can, a whole window.
-
-    Args:
-        meter: what counts the run's queries.
-    """
-
-    meter: RunMeter
-    _told: dict[str, _Told] = attrs.field(factory=dict)
+    _told: dict[str, QuotaUsed] = attrs.field(factory=dict)
 
     def handle(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, QuotaUsed):
-            now = trio.current_time()
-            self._told[event.key] = _Told(event.used, event.limit, now, self._own_returned())
+            self._told[event.key] = event
 
     def read(self) -> tuple[int, int]:
         """Used, and the limit; both 0 before anything was told."""
-        readings = [(self._used(told), told.limit) for told in self._told.values()]
+        readings = [(told.used_now(), told.limit) for told in self._told.values()]
         return max(readings, key=lambda reading: reading[0] / reading[1], default=(0, 0))
-
-    def _used(self, told: _Told) -> int:
-        own = min(self.meter.queries_in_last_minute(), told.limit)
-        if trio.current_time() >= told.at + WINDOW_SECONDS:
-            return own
-        return max(own, told.used - (self._own_returned() - told.own_returned))
-
-    def _own_returned(self) -> int:
-        return self.meter.requests - self.meter.queries_in_last_minute()

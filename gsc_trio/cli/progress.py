@@ -62,7 +62,7 @@ class Progress:
     meter: RunMeter = attrs.field(factory=RunMeter)
     _days: DayStates = attrs.field(factory=DayStates)
     _row_rate: RowRate = attrs.field(factory=RowRate)
-    _quota: QuotaGauge = attrs.field(init=False)
+    _quota: QuotaGauge = attrs.field(factory=QuotaGauge)
     _site: str = ""
     _days_planned: int = 0
     _pages_known: int = 0
@@ -79,9 +79,6 @@ class Progress:
     _jobs_failed: int = 0
     _last_failure: str = ""
     _notes: list[str] = attrs.field(factory=list)
-
-    def __attrs_post_init__(self) -> None:
-        self._quota = QuotaGauge(self.meter)
 
     def handle(self, event: Event) -> None:
         """Take note of an event."""

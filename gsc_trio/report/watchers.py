@@ -35,11 +35,12 @@ from gsc_trio.telemetry.events import (
     RequestSent,
     RunFinished,
     RunStarted,
+    TransactionCommitted,
     WorkerCrashed,
     WorkerEnded,
     WorkerStarted,
 )
-from gsc_trio.telemetry.facts import reason_of
+from gsc_trio.telemetry.facts import quota_of, reason_of
 from gsc_trio.telemetry.memory import resident_bytes
 
 NOTES_KEPT = 50
@@ -105,7 +106,7 @@ class QuotaWatcher:
                 self.queries.add(seconds / queries, queries)
                 self._timeline.at(self._clock.seconds()).latencies.add(seconds / queries, queries)
             case QuotaUsed(key, used, limit):
-                kind = key.partition(" ")[0]
+                kind = quota_of(key)
                 if kind not in self.use or used > self.use[kind].used:
                     self.use[kind] = QuotaUse(used, limit)
             case QuotaExceeded(_, queries):
@@ -166,9 +167,10 @@ class PipelineWatcher:
             case BatchTaken() | JobsReturned():
                 self._set("queue_depth", event.queue_depth)
                 self._note_in_flight(event.in_flight)
-            case PageCommitted(page, seconds):
-                self._note_in_flight(self._in_flight - 1)
+            case TransactionCommitted(duration_seconds=seconds):
                 self.commits.add(seconds)
+            case PageCommitted(page):
+                self._note_in_flight(self._in_flight - 1)
                 self._timeline.at(self._clock.seconds()).rows += len(page.rows)
             case DayLeftOut():
                 self._note_in_flight(self._in_flight - 1)
@@ -252,9 +254,9 @@ class ErrorWatcher:
                 self.last_errors[reason] = _text(error)
                 self._timeline.at(self._clock.seconds()).retries += len(jobs)
             case QuotaPaused(key, seconds, error):
-                self._note(f"{key.partition(' ')[0]} pauses for {seconds:.3g} s: {_text(error)}")
+                self._note(f"{quota_of(key)} pauses for {seconds:.3g} s: {_text(error)}")
             case QuotaApproaching(key, used, limit):
-                kind = key.partition(" ")[0]
+                kind = quota_of(key)
                 self._note(f"{used:,} of {limit:,} queries a minute are used ({kind})")
             case ConcurrencyChanged(previous, current, reason):
                 self._note(f"from {previous} to {current} workers: {reason}")

@@ -7,6 +7,7 @@ is an `gsc_trio.telemetry.instrument.Instrument`.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 import attrs
 
@@ -102,12 +103,19 @@ class PageAnswered:
 
 
 @attrs.frozen
+class TransactionCommitted:
+    """The store committed a transaction; its pages are told one by one after it."""
+
+    pages: int
+    rows: int
+    duration_seconds: float
+
+
+@attrs.frozen
 class PageCommitted:
     """A page was handed over in its turn: to the store, then to `on_page`."""
 
     page: Page
-    duration_seconds: float
-    """How long the transaction took that it was committed in, with other pages or alone."""
 
 
 @attrs.frozen
@@ -147,12 +155,16 @@ class QuotaApproaching:
 class QuotaUsed:
     """Permits were taken: how much of a limit of a minute is used now.
 
-    It is not told when they come back, a minute after their queries were answered.
+    That they come back, a minute after their queries were answered, is not told: ask `used_now`.
     """
 
     key: str
     used: int
     limit: int
+    used_now: Callable[[], int] = attrs.field(
+        default=attrs.Factory(lambda self: lambda: self.used, takes_self=True), eq=False, repr=False
+    )
+    """Says how much is used when it is called, then or later, in any thread."""
 
 
 @attrs.frozen
@@ -273,6 +285,7 @@ Event = (
     | RequestSent
     | RequestFinished
     | PageAnswered
+    | TransactionCommitted
     | PageCommitted
     | DayCompleted
     | DayLeftOut

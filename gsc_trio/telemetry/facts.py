@@ -17,7 +17,8 @@ Fact = str | int | float | bool | list[str] | None
 """What JSON can hold."""
 
 _NAMES: Mapping[type[Event], tuple[str, ...]] = {
-    kind: tuple(field.name for field in attrs.fields(kind)) for kind in get_args(Event)
+    kind: tuple(field.name for field in attrs.fields(kind) if field.repr)
+    for kind in get_args(Event)
 }
 
 
@@ -30,6 +31,11 @@ def snake_case(name: str) -> str:
 def reason_of(error: BaseException) -> str:
     """The kind of an error, one of a few: ``rate_limit_exceeded``, ``backend``, ``transport``."""
     return snake_case(type(error).__name__.removesuffix("Error"))
+
+
+def quota_of(key: str) -> str:
+    """The kind of a limit, ``site``, ``user`` or ``project``, without whose it is."""
+    return key.partition(" ")[0]
 
 
 def facts_of(event: Event) -> dict[str, Fact]:

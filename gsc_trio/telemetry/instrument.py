@@ -3,13 +3,13 @@
 An instrument is any object with a synchronous ``handle(event)``; it picks the events it knows and
 lets the others pass. Ten lines are enough::
 
-    from gsc_trio.telemetry.events import PageCommitted, RunFinished
+    from gsc_trio.telemetry.events import RunFinished, TransactionCommitted
 
     class SlowestCommit:
         seconds = 0.0
 
         def handle(self, event):
-            if isinstance(event, PageCommitted):
+            if isinstance(event, TransactionCommitted):
                 self.seconds = max(self.seconds, event.duration_seconds)
             elif isinstance(event, RunFinished):
                 print(f"the slowest commit took {self.seconds:.3f} s")

@@ -29,12 +29,12 @@ from gsc_trio.telemetry.events import (
     Event,
     HaltRequested,
     JobsRetried,
-    PageCommitted,
     QuotaExceeded,
     QuotaPaused,
     RequestFinished,
     RunFinished,
     RunStarted,
+    TransactionCommitted,
     WorkerCrashed,
 )
 from gsc_trio.telemetry.facts import reason_of, snake_case
@@ -78,12 +78,8 @@ class OpenTelemetryTraces:
         match event:
             case RequestFinished():
                 self._record_request(event)
-            case PageCommitted(page, duration_seconds):
-                attributes: Attributes = {
-                    "gsc_trio.data_date": page.job.data_date.isoformat(),
-                    "gsc_trio.start_row": page.job.start_row,
-                    "gsc_trio.rows": len(page.rows),
-                }
+            case TransactionCommitted(pages, rows, duration_seconds):
+                attributes: Attributes = {"gsc_trio.pages": pages, "gsc_trio.rows": rows}
                 self._record("gsc_trio.commit", SpanKind.INTERNAL, duration_seconds, attributes)
             case RunStarted(_, start, end, days_planned):
                 self._run = self._tracer.start_span(

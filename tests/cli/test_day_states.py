@@ -54,14 +54,14 @@ def test_a_day_is_in_flight_then_fetched_then_committed() -> None:
         sent(0, 1, 2),
         PageAnswered(of(0)),
         PageAnswered(of(1)),
-        PageCommitted(of(0), 0.1),
+        PageCommitted(of(0)),
         DayCompleted(Day(DAYS[0], 1)),
     ) == [COMMITTED, FETCHED, IN_FLIGHT, TO_COME]
 
 
 def test_after_a_full_page_the_day_goes_on() -> None:
     page = of(0, is_full=True)
-    assert states_after(sent(0), PageAnswered(page), PageCommitted(page, 0.1))[0] == TO_COME
+    assert states_after(sent(0), PageAnswered(page), PageCommitted(page))[0] == TO_COME
 
 
 def test_what_failed_is_to_come_again() -> None:

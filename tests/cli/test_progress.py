@@ -62,7 +62,7 @@ def commit(progress: Progress, *, rows: int, is_full: bool = False) -> None:
     row_limit = rows if is_full else rows + 1
     page = Page(Job(DAY), [Row()] * rows, row_limit=row_limit, content_bytes=1)
     progress.handle(PageAnswered(page))
-    progress.handle(PageCommitted(page, 0.01))
+    progress.handle(PageCommitted(page))
     if not is_full:
         progress.handle(DayCompleted(Day(DAY, rows)))
 

@@ -28,6 +28,7 @@ from gsc_trio.telemetry.events import (
     RequestFinished,
     RunFinished,
     RunStarted,
+    TransactionCommitted,
     WorkerEnded,
     WorkerStarted,
 )
@@ -79,7 +80,10 @@ async def test_both_paths_tell_every_batch_worker_request_and_page(
         ("POST", 200, None)
     }
     assert all(0.35 <= event.duration_seconds < 60 for event in requests)
-    for event in told.of(PageCommitted):
+    transactions = told.of(TransactionCommitted)
+    assert sum(event.pages for event in transactions) == len(told.of(PageCommitted))
+    assert sum(event.rows for event in transactions) == summary.rows
+    for event in transactions:
         assert event.duration_seconds == pytest.approx(COMMIT_SECONDS)
     assert all(event.resident_bytes > 10_000_000 for event in told.of(MemoryMeasured))
     used = {(event.key, event.used, event.limit) for event in told.of(QuotaUsed)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from typing import Any, get_args, get_type_hints
 
 import attrs
@@ -20,6 +21,7 @@ from gsc_trio.telemetry.events import (
     JobsRetried,
     PageCommitted,
     QuotaPaused,
+    QuotaUsed,
     RunFinished,
     RunStarted,
     WorkerCrashed,
@@ -60,15 +62,19 @@ def facts(event: Event) -> dict[str, Any]:
         ),
         (DayCompleted(Day(day(0), 7)), "info", {"data_date": "2026-06-17", "rows": 7}),
         (
-            PageCommitted(PAGE, 0.5),
+            PageCommitted(PAGE),
             "debug",
             {
                 "data_date": "2026-06-16",
                 "start_row": 20,
                 "rows": 1,
                 "content_bytes": 99,
-                "duration_seconds": 0.5,
             },
+        ),
+        (
+            QuotaUsed("project", 3, 40_000),
+            "debug",
+            {"key": "project", "used": 3, "limit": 40_000},
         ),
         (
             JobsRetried(JOBS, BackendError("Backend Error", status=503), 2.0),
@@ -122,7 +128,7 @@ def test_an_event_is_a_flat_object_of_its_facts(
 @pytest.mark.parametrize("level", LEVELS)
 def test_what_is_less_important_is_not_written(level: str) -> None:
     events: list[Event] = [
-        PageCommitted(PAGE, 0.5),
+        PageCommitted(PAGE),
         DayCompleted(Day(day(0), 7)),
         BatchFinished("worker-1", 2, 2, 1.0),
         WorkerCrashed("worker-1", KeyError(), 1),
@@ -188,6 +194,7 @@ SAMPLES: dict[Any, tuple[object, ...]] = {
     BaseException: (KeyError("x"),),
     int | None: (200, None),
     BaseException | None: (BackendError("x"), None),
+    Callable[[], int]: (lambda: 3,),
     tuple[Job, ...]: (JOBS, ()),
     tuple[dt.date, ...]: ((day(0), day(1)), ()),
 }

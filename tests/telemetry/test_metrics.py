@@ -5,29 +5,32 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 import trio.testing
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from gsc_trio.config import Settings
-from gsc_trio.errors import LoadQuotaExceededError
 from gsc_trio.model import Day, Halt
+from gsc_trio.rate_limiter import RateLimiter
 from gsc_trio.telemetry.events import (
     BatchTaken,
     ConcurrencyChanged,
     JobsReturned,
-    QuotaPaused,
     QuotaUsed,
     RunFinished,
     RunStarted,
+    TransactionCommitted,
 )
+from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.telemetry.metrics import OpenTelemetryMetrics
 from gsc_trio.testing import Fault, Refuse
-from tests.telemetry.runs import SITE, TODAY, TOKEN, day, fake_with_faults, run_with
+from tests.telemetry.runs import SITE, TODAY, TOKEN, Recorder, day, fake_with_faults, run_with
 
 NAMES = {
     "gsc_trio.queue.depth",
@@ -93,7 +96,7 @@ class Exported:
 async def test_a_run_exports_every_metric_and_its_numbers_are_the_summarys(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    exported = Exported()
+    exported, told = Exported(), Recorder()
     metrics = OpenTelemetryMetrics(Settings(max_concurrency=3), meter_provider=exported.provider)
     fake = fake_with_faults(
         Fault(Refuse(403, "quotaExceeded", "Search Analytics QPS quota exceeded."), times=2),
@@ -105,7 +108,7 @@ async def test_a_run_exports_every_metric_and_its_numbers_are_the_summarys(
         return Halt("enough") if completed.data_date == day(25) else None
 
     summary = await run_with(
-        [metrics], fake, days=40, end=TODAY, on_complete=on_complete, batch_size=4
+        [metrics, told], fake, days=40, end=TODAY, on_complete=on_complete, batch_size=4
     )
     assert summary.status == "halted"
     assert set(exported.metrics()) == NAMES
@@ -113,7 +116,7 @@ async def test_a_run_exports_every_metric_and_its_numbers_are_the_summarys(
     assert value("gsc_trio.queries") == summary.requests == len(fake.calls) + 2 * 4
     assert value("gsc_trio.queries", http__batch=True) > 0
     assert value("gsc_trio.pages.committed") == summary.pages
-    assert value("gsc_trio.commit.duration") == summary.pages
+    assert value("gsc_trio.commit.duration") == len(told.of(TransactionCommitted))
     assert value("gsc_trio.rows.committed") == summary.rows
     assert value("gsc_trio.days.completed") == summary.days
     assert value("gsc_trio.days.left_out") == 3
@@ -132,7 +135,7 @@ async def test_a_run_exports_every_metric_and_its_numbers_are_the_summarys(
     assert value("gsc_trio.concurrency") == 3
     assert value("gsc_trio.jobs.in_flight.limit") == 300
     assert value("gsc_trio.memory.resident") > 10_000_000
-    for over in ("queue.depth", "jobs.in_flight", "workers.active", "quota.used"):
+    for over in ("queue.depth", "jobs.in_flight", "workers.active"):
         assert value(f"gsc_trio.{over}") == 0
     written = str(exported.metrics())
     for private in (TOKEN, SITE, "www.example.com", "access-token"):
@@ -172,14 +175,38 @@ def test_gauges_follow_the_queue_the_quota_and_changes_of_concurrency() -> None:
     metrics.handle(QuotaUsed("user me", 8, 1_200))
     assert exported.value("gsc_trio.quota.used", quota="site") == 7
     assert exported.value("gsc_trio.quota.used", quota="user") == 8
-    metrics.handle(QuotaPaused("user me", 30.0, LoadQuotaExceededError("")))
-    assert exported.value("gsc_trio.quota.used") == 15
-    metrics.handle(QuotaPaused("user me", 900.0, LoadQuotaExceededError("")))
-    assert exported.value("gsc_trio.quota.used") == 0
-    metrics.handle(QuotaUsed("user me", 1, 1_200))
+    metrics.handle(QuotaUsed("site sc-domain:example.com", 5, 1_200))
+    assert exported.value("gsc_trio.quota.used", quota="site") == 7
     metrics.handle(RunFinished("complete", "", 1.0))
-    assert exported.value("gsc_trio.quota.used") == 0
     assert exported.value("gsc_trio.queue.depth") == 0
+
+
+async def test_use_of_the_quota_falls_with_the_permits_that_come_back_also_for_another_thread(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    exported = Exported()
+    metrics = OpenTelemetryMetrics(Settings(), meter_provider=exported.provider)
+    limiter = RateLimiter(instruments=Instruments([metrics]))
+    limiter.restore("me", SITE, 7, answered_seconds_ago=50)
+
+    async def used(quota: str) -> int:
+        asked: int = await trio.to_thread.run_sync(
+            partial(exported.value, "gsc_trio.quota.used", quota=quota)
+        )
+        return asked
+
+    assert await used("user") == await used("project") == 7
+    with await limiter.acquire("me", SITE, 20) as grant:
+        grant.mark_sent(20)
+        grant.settle(12)
+        mock_clock.jump(11)
+        assert await used("user") == 20
+        mock_clock.jump(50)
+        assert await used("user") == await used("site") == 8
+        grant.settle(8)
+    mock_clock.jump(61)
+    assert await used("user") == await used("project") == 0
+    assert exported.value("gsc_trio.quota.limit", quota="user") == 1_200
 
 
 def test_counters_begin_at_0_so_that_the_first_increase_is_seen() -> None:
@@ -219,7 +246,7 @@ trace.ProxyTracer.start_span = lambda *a, **k: spans.append(start_span(*a, **k))
 instruments = [OpenTelemetryMetrics(Settings()), OpenTelemetryTraces()]
 summary = run_in_virtual_time(lambda: run_with(instruments, fake_with_faults()))
 assert summary.status == "complete"
-assert len(spans) > summary.pages
+assert len(spans) > 2
 assert not any(span.is_recording() or span.get_span_context().is_valid for span in spans)
 assert not any(name.startswith("opentelemetry.sdk") for name in sys.modules)
 """

@@ -19,7 +19,7 @@ from opentelemetry.semconv.attributes import (
 from opentelemetry.trace import SpanKind, StatusCode
 
 from gsc_trio.errors import TransportError
-from gsc_trio.telemetry.events import RequestFinished
+from gsc_trio.telemetry.events import RequestFinished, TransactionCommitted
 from gsc_trio.telemetry.instrument import Instrument
 from gsc_trio.telemetry.traces import OpenTelemetryTraces
 from gsc_trio.testing import CutOff, Fault, Refuse
@@ -83,7 +83,8 @@ async def test_a_run_is_one_trace_of_its_requests_and_commits(
         "gsc_trio.quota_paused",
     }
     commits = [span for span in exported.spans() if span.name == "gsc_trio.commit"]
-    assert len(commits) == summary.pages
+    stored = [span.attributes["gsc_trio.pages"] for span in commits if span.attributes]
+    assert stored == [event.pages for event in told.of(TransactionCommitted)]
     requests = exported.of_kind(SpanKind.CLIENT)
     assert len(requests) == len(told.of(RequestFinished))
     queries = [span.attributes["gsc_trio.queries"] for span in requests if span.attributes]

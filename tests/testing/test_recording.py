@@ -119,7 +119,7 @@ async def test_a_benchmark_takes_it_and_its_label_says_that_its_rows_are_simulat
 async def test_what_google_answers_is_called_recorded() -> None:
     with open_recorder("run.cassette") as recorder:
         await recorder.keep(QUERY, Job(END), {"content-type": "application/json"}, b"{}", 0)
-        recorder.handle(PageCommitted(Page(Job(END), [], 20, 2), 0.0))
+        recorder.handle(PageCommitted(Page(Job(END), [], 20, 2)))
         recorder.save()
     assert read_cassette("run.cassette").origin == "recorded"
 
@@ -135,7 +135,7 @@ async def test_the_last_answer_before_the_commit_is_kept() -> None:
     with open_recorder("run.cassette") as recorder:
         for content in (b'{"first":1}', b'{"second":2}'):
             await recorder.keep(QUERY, Job(END), {}, content, 0)
-        recorder.handle(PageCommitted(Page(Job(END), [], 20, 2), 0.0))
+        recorder.handle(PageCommitted(Page(Job(END), [], 20, 2)))
         await recorder.keep(QUERY, Job(END), {}, b'{"third":3}', 0)
         assert recorder.save() == 1
     (answer,) = read_cassette("run.cassette").answers.values()
@@ -183,7 +183,7 @@ def test_where_nothing_can_be_written_is_refused_before_the_run(path: str, words
 async def test_a_file_that_comes_to_be_there_in_mid_run_is_not_replaced() -> None:
     with open_recorder("run.cassette") as recorder:
         await recorder.keep(QUERY, Job(END), {}, b"{}", 0)
-        recorder.handle(PageCommitted(Page(Job(END), [], 20, 2), 0.0))
+        recorder.handle(PageCommitted(Page(Job(END), [], 20, 2)))
         write_precious("run.cassette")
         with pytest.raises(StorageError, match=r"nothing was recorded: .* it exists"):
             recorder.save()
