@@ -30,6 +30,7 @@ from gsc_trio.telemetry.events import (
     JobsRetried,
     PageCommitted,
     RequestSent,
+    RowsMoved,
 )
 from gsc_trio.telemetry.instrument import Instrument, Instruments
 from gsc_trio.telemetry.logs import JsonLog
@@ -38,7 +39,7 @@ from gsc_trio.telemetry.traces import OpenTelemetryTraces
 
 MODES = ("stubbed", "off", "on")
 
-COUNTED = (PageCommitted, DayCompleted, DayLeftOut, RequestSent, JobsRetried)
+COUNTED = (PageCommitted, DayCompleted, DayLeftOut, RowsMoved, RequestSent, JobsRetried)
 """What `gsc_trio.summary.RunMeter` counts."""
 
 

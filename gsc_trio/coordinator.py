@@ -21,7 +21,8 @@ Theory of operation:
 3. No deadlock. Whoever takes jobs takes the first in the queue too, and a job that goes back frees
    its own place in the registry. So the next job in line is always in flight, or first in the
    queue with a place free for it. Follow-up jobs are placed by this class, never by a worker, and
-   the backlog always has room (it is bounded by the plan: three pages a day at the most).
+   the backlog always has room (it is bounded by the plan: three pages a day at the most, and a day
+   whose rows move between them is begun again a few times).
 4. Pages that wait weigh at most ``max_waiting_bytes`` in memory, and one page more; see
    `gsc_trio.waiting_room`. An answer is let in by `admit` before it is decoded: rows take several
    times as much room. When the sink is what is slow, `admit` holds the worker back, so that it
@@ -50,7 +51,7 @@ from gsc_trio.config import Settings
 from gsc_trio.errors import StorageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.job_queue import JobQueue, QueuedJob
-from gsc_trio.model import Halt, InFlightChanges, Job, Page
+from gsc_trio.model import FetchAgain, Halt, InFlightChanges, Job, Page
 from gsc_trio.spill import SpillFile
 from gsc_trio.telemetry.events import BatchTaken, HaltRequested, JobsReturned
 from gsc_trio.telemetry.instrument import Instruments
@@ -68,7 +69,9 @@ class PageSink(Protocol):
     def takes_several(self) -> bool:
         """Whether pages that are ready at the same time may come together."""
 
-    async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
+    async def deliver(
+        self, pages: Sequence[Page], changes: InFlightChanges
+    ) -> Halt | FetchAgain | None:
         """Take pages for good, all or none; a `Halt` stops the run after them."""
 
     async def record_in_flight(self, changes: InFlightChanges) -> None:
@@ -368,10 +371,12 @@ class Coordinator:
             self._note_peaks()
             self._wake_workers()
             verdict = await self._sink.deliver(pages, self._take_changes())
+            if isinstance(verdict, FetchAgain) and self._switch.halt is None:
+                self._queue.begin_again(verdict.days)
             for sequence, page in zip(sequences, pages, strict=True):
                 self._waiting.remove(sequence)
                 del self._in_flight[page.job]
-            if verdict is not None:
+            if isinstance(verdict, Halt):
                 self.halt(verdict)
         self._wake_workers()
 

@@ -14,13 +14,14 @@ from typing import TypeVar
 import attrs
 import trio
 
-from gsc_trio.model import Day, Halt, InFlightChanges, Page, SearchAnalyticsQuery
+from gsc_trio.model import Day, FetchAgain, Halt, InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays
 from gsc_trio.store.base import Store
 from gsc_trio.telemetry.events import (
     DayCompleted,
     DayLeftOut,
     PageCommitted,
+    RowsMoved,
     TransactionCommitted,
 )
 from gsc_trio.telemetry.instrument import Instruments
@@ -55,6 +56,8 @@ class Delivery:
     last_final_day: dt.date
     on_page: OnPage | None = None
     on_complete: OnComplete | None = None
+    _moved: set[dt.date] = attrs.field(factory=set, init=False)
+    """Days whose pages do not fit together, until their last one comes."""
 
     @property
     def takes_several(self) -> bool:
@@ -64,8 +67,14 @@ class Delivery:
         """
         return self.on_page is None and self.on_complete is None
 
-    async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
-        """Commit pages and call back; returns why the run must stop after them, if it must."""
+    async def deliver(
+        self, pages: Sequence[Page], changes: InFlightChanges
+    ) -> Halt | FetchAgain | None:
+        """Commit pages and call back.
+
+        Returns:
+            Why the run must stop after them, if it must, or else which days to begin again.
+        """
         to_write = [page for page in pages if not self._is_not_final_yet(page)]
         # Google leaves such days out: in the ledger they would pass for days without data.
         left_out = [page.job for page in pages if self._is_not_final_yet(page)]
@@ -74,14 +83,19 @@ class Delivery:
             changes = InFlightChanges(returned=(*changes.returned, *left_out), taken=taken)
         if to_write:
             began = trio.current_time()
-            await self.store.write_pages(self.query, to_write, changes)
+            moved = await self.store.write_pages(self.query, to_write, changes)
+            self._moved.update(moved or ())
             rows = sum(len(page.rows) for page in to_write)
             seconds = trio.current_time() - began
             self.instruments.handle(TransactionCommitted(len(to_write), rows, seconds))
         else:
             await self.record_in_flight(changes)
+        # After its last page, lest pages of the first attempt come between those of the second.
+        ended = {page.job.data_date for page in pages if not page.is_full}
+        again = FetchAgain(tuple(sorted(ended & self._moved, reverse=True)))
         halts = [await self._tell(page) for page in pages]
-        return next(filter(None, halts), None)
+        self._moved -= ended
+        return next(filter(None, halts), again if again.days else None)
 
     async def _tell(self, page: Page) -> Halt | None:
         if self._is_not_final_yet(page):
@@ -91,7 +105,9 @@ class Delivery:
         if self.on_page is not None:
             await _result_of(self.on_page(page))
         halt = None
-        if not page.is_full:
+        if not page.is_full and page.job.data_date in self._moved:
+            self.instruments.handle(RowsMoved(page.job.data_date))
+        elif not page.is_full:
             day = Day(page.job.data_date, rows=page.job.start_row + len(page.rows))
             self.instruments.handle(DayCompleted(day))
             if self.on_complete is not None:

@@ -6,8 +6,9 @@ front of it, and then its tail must be able to leave again to keep it within its
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from operator import attrgetter
 
 import attrs
@@ -30,7 +31,7 @@ _in_order: Callable[[QueuedJob], int] = attrgetter("sequence")
 
 
 class JobQueue:
-    """Jobs in order; each job enters once.
+    """Jobs in order; each job enters once, unless its day is begun again.
 
     Args:
         plan: the first jobs, numbered in this order; doubled ones are left out.
@@ -40,6 +41,7 @@ class JobQueue:
     def __init__(self, plan: Iterable[Job], max_size: int) -> None:
         self._max_size = max_size
         self._known: set[Job] = set()
+        self._entered = 0
         self._queue: deque[QueuedJob] = deque()
         self._backlog: deque[QueuedJob] = deque()
         for job in plan:
@@ -62,9 +64,16 @@ class JobQueue:
     def append(self, job: Job) -> None:
         """Put a job at the end, unless it was there before."""
         if job not in self._known:
-            self._backlog.append(QueuedJob(len(self._known), job))
+            self._backlog.append(QueuedJob(self._entered, job))
             self._known.add(job)
+            self._entered += 1
             self._refill()
+
+    def begin_again(self, days: Collection[dt.date]) -> None:
+        """Put the first jobs of days at the end, and let those that follow them enter once more."""
+        self._known = {job for job in self._known if job.data_date not in days}
+        for day in days:
+            self.append(Job(day))
 
     def take(self, count: int, *, among: int) -> list[QueuedJob]:
         """Take the first job and every n-th behind it.

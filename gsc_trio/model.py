@@ -269,6 +269,13 @@ class Halt:
 
 
 @attrs.frozen
+class FetchAgain:
+    """Days to begin again from their first row: rows moved from page to page meanwhile."""
+
+    days: tuple[dt.date, ...]
+
+
+@attrs.frozen
 class InFlightChanges:
     """What became of the in-flight registry since it was last written down.
 

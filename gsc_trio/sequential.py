@@ -21,7 +21,7 @@ from gsc_trio.delivery import Delivery
 from gsc_trio.errors import StorageError
 from gsc_trio.fetcher import Fetcher
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.model import Halt, InFlightChanges, Job, Page
+from gsc_trio.model import FetchAgain, Halt, InFlightChanges, Job, Page
 from gsc_trio.retry import RetryPolicy
 from gsc_trio.telemetry.events import (
     BatchFinished,
@@ -107,13 +107,15 @@ class SequentialRun:
         self._answered[page.job] = page
         while queue and queue[0] in self._answered and switch.halt is None:
             page = self._answered.pop(queue[0])
-            halt = await self.delivery.deliver([page], InFlightChanges())
+            verdict = await self.delivery.deliver([page], InFlightChanges())
             queue.popleft()
             del self._in_flight[page.job]
             if page.is_full:
                 queue.append(page.follow_up)
-            if halt is not None:
-                switch.request(halt)
+            if isinstance(verdict, FetchAgain):
+                queue.extend(map(Job, verdict.days))
+            elif verdict is not None:
+                switch.request(verdict)
 
     async def _hand_over_the_rest(self) -> None:
         """After a halt: what was answered is paid for, though an earlier page is missing."""

@@ -17,6 +17,7 @@ from gsc_trio.telemetry.events import (
     JobsRetried,
     PageCommitted,
     RequestSent,
+    RowsMoved,
 )
 
 
@@ -46,6 +47,8 @@ class RunSummary:
     duration_seconds: float
     peak_queries_per_minute: int
     """The most queries that were sent in any 60 seconds."""
+    days_fetched_again: int = 0
+    """Days that were begun again, since rows moved between their pages."""
 
 
 @attrs.define(eq=False)
@@ -60,6 +63,7 @@ class RunMeter:
     retries: int = 0
     peak_queries_per_minute: int = 0
     days_left_out: int = 0
+    days_fetched_again: set[dt.date] = attrs.field(factory=set)
     started_at: float = attrs.field(factory=trio.current_time)
     _recent: deque[tuple[float, int]] = attrs.field(factory=deque)
     _recent_queries: int = 0
@@ -74,6 +78,8 @@ class RunMeter:
                 self.days += 1
             case DayLeftOut():
                 self.days_left_out += 1
+            case RowsMoved(data_date):
+                self.days_fetched_again.add(data_date)
             case RequestSent(queries, is_batch):
                 self.requests += queries
                 self.http_batches += is_batch
@@ -115,4 +121,5 @@ class RunMeter:
             retries=self.retries,
             duration_seconds=round(trio.current_time() - self.started_at, 3),
             peak_queries_per_minute=self.peak_queries_per_minute,
+            days_fetched_again=len(self.days_fetched_again),
         )

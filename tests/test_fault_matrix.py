@@ -346,14 +346,28 @@ async def test_nobody_listens(tmp_path: Path, max_concurrency: int) -> None:
 
 
 @each_concurrency
-async def test_rows_that_move_between_two_pages_of_a_day_are_not_doubled(
+async def test_a_day_whose_rows_move_between_its_pages_is_fetched_again(
     tmp_path: Path, oracle: str, max_concurrency: int
 ) -> None:
     path = tmp_path / "search.db"
     fault = Fault(ShiftedRows(3), data_date=LONG_DAY, start_row=20)
     summary = await run(path, fake_search_console([fault]), max_concurrency)
-    assert summary.status == "complete"
+    assert (summary.status, summary.days, summary.days_fetched_again) == ("complete", DAYS, 1)
+    assert summary.pages == DAYS + 3 + 2 + 4
     assert fault.times == 0
+    assert comparable_dump(path) == oracle
+
+
+@each_concurrency
+async def test_a_day_whose_rows_never_rest_is_fetched_three_times_and_has_no_row_twice(
+    tmp_path: Path, oracle: str, max_concurrency: int
+) -> None:
+    path = tmp_path / "search.db"
+    fault = Fault(ShiftedRows(3), times=None, data_date=LONG_DAY, start_row=20)
+    fake = fake_search_console([fault])
+    summary = await run(path, fake, max_concurrency)
+    assert (summary.status, summary.days, summary.days_fetched_again) == ("complete", DAYS, 1)
+    assert [call.start_row for call in fake.calls].count(60) == 3
 
     def without_number(line: str) -> str:
         return re.sub(r"\((\d+,'[\d-]+'),\d+,", r"(\1,", line)
@@ -372,3 +386,24 @@ async def test_rows_that_move_between_two_pages_of_a_day_are_not_doubled(
     of_the_day = [without_number(line) for line in rows(stored, of_the_day=True)]
     assert len(set(of_the_day)) == len(of_the_day) == 65 - 3
     assert set(of_the_day) <= set(map(without_number, rows(oracle, of_the_day=True)))
+    # It counts as fetched: the next run is not to begin with it again.
+    summary = await run(path, fake_search_console(), max_concurrency)
+    assert (summary.status, summary.requests) == ("complete", 0)
+
+
+@each_concurrency
+async def test_a_run_that_ends_before_it_fetched_a_day_again_leaves_that_to_the_next(
+    tmp_path: Path, oracle: str, max_concurrency: int
+) -> None:
+    path = tmp_path / "search.db"
+    faults = [
+        Fault(ShiftedRows(3), data_date=LONG_DAY, start_row=20),
+        Fault(FORBIDDEN, times=None, skip=1, data_date=LONG_DAY, start_row=0),
+    ]
+    summary = await run(path, fake_search_console(faults), max_concurrency)
+    assert (summary.status, summary.days) == ("failed", DAYS - 1)
+    fake = fake_search_console()
+    summary = await run(path, fake, max_concurrency)
+    assert (summary.status, summary.days, summary.days_fetched_again) == ("complete", 1, 0)
+    assert sorted(pages_of(fake)) == [(str(LONG_DAY), row) for row in (0, 20, 40, 60)]
+    assert comparable_dump(path) == oracle

@@ -18,6 +18,7 @@ from gsc_trio.telemetry.events import (
     PageAnswered,
     PageCommitted,
     RequestSent,
+    RowsMoved,
     RunStarted,
 )
 
@@ -67,6 +68,8 @@ class DayStates:
                 self._set([page.job.data_date], DayState.TO_COME)
             case DayCompleted(day):
                 self._set([day.data_date], DayState.COMMITTED)
+            case RowsMoved(data_date):
+                self._set([data_date], DayState.TO_COME)
             case DayLeftOut(data_date):
                 self._set([data_date], DayState.LEFT_OUT)
             case HaltRequested():

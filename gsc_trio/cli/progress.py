@@ -37,6 +37,7 @@ from gsc_trio.telemetry.events import (
     PageCommitted,
     QuotaApproaching,
     QuotaPaused,
+    RowsMoved,
     RunFinished,
     RunStarted,
     WorkerCrashed,
@@ -107,6 +108,9 @@ class Progress:
                 self._pages_known -= 1
                 self._pages_answered -= 1
                 self._in_flight -= 1
+            case RowsMoved():
+                self._pages_known += 1
+                self._queue_depth += 1
             case JobsRetried(jobs, error):
                 self._retry_reasons[_reason_of(error)] += len(jobs)
             case _:

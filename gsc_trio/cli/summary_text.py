@@ -45,9 +45,14 @@ def _counts(summary: RunSummary) -> list[str]:
     seconds = summary.duration_seconds
     speed = f", {summary.rows / seconds:,.0f} rows/s" if summary.rows and seconds else ""
     retried = f", {summary.retries:,} retried" if summary.retries else ""
-    return [
+    counts = [
         f"  {summary.days:,} days, {summary.pages:,} pages, {summary.rows:,} rows "
         f"in {seconds:,.1f} s{speed}",
         f"  {summary.requests:,} queries in {summary.http_batches:,} batches{retried}; "
         f"at most {summary.peak_queries_per_minute:,} in any 60 s",
     ]
+    again = summary.days_fetched_again
+    if again:
+        days, their = ("1 day was", "its") if again == 1 else (f"{again:,} days were", "their")
+        counts.append(f"  {days} fetched again, since rows moved between {their} pages")
+    return counts

@@ -263,6 +263,8 @@ def _lines(result: TargetResult) -> list[str]:
         line += f": {result.days:,} of {result.days_wanted:,} days, {result.rows:,} rows"
         if result.days_replaced:
             line += f", {result.days_replaced:,} of them were not final before"
+        if result.days_fetched_again:
+            line += f", {result.days_fetched_again:,} fetched again since rows moved meanwhile"
     return [line, f"  {one_line(result.reason)}"] if result.reason else [line]
 
 

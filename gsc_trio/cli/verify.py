@@ -71,6 +71,7 @@ Examples:
   gsc-trio verify --db gsc.db
   gsc-trio verify --db gsc.db sc-domain:example.com --start 2026-01-01
   gsc-trio verify --db gsc.db --offline
+  gsc-trio verify --db gsc.db --repair ; gsc-trio sync --db gsc.db
   gsc-trio verify --db gsc.db --json | jq '.datasets[].days[] | select(.is_defect)'
 
 \b
@@ -99,12 +100,15 @@ class _Request:
     end: dt.date
     settings: Settings
     is_offline: bool
+    repairs: bool
 
 
 @attrs.frozen
 class _Outcome:
     reports: Sequence[DatasetReport]
     is_interrupted: bool
+    days_marked: int = 0
+    """Days that the next sync is to fetch again."""
 
     @property
     def exit_code(self) -> int:
@@ -118,6 +122,12 @@ class _Outcome:
 @click.argument("site", required=False)
 @database_option("The SQLite database of a backfill.")
 @click.option("--offline", "is_offline", is_flag=True, help="Ask nobody: rows against ledger only.")
+@click.option(
+    "--repair",
+    "repairs",
+    is_flag=True,
+    help="Mark days with a defect or with shifted rows: the next sync fetches them again.",
+)
 @click.option("--start", callback=read_date, metavar="DATE", help="The first day to look at.")
 @click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
 @settings_options
@@ -130,6 +140,7 @@ def command(
     site: str | None,
     database: Path,
     is_offline: bool,
+    repairs: bool,
     start: dt.date | None,
     end: dt.date | None,
     config_file: Path | None,
@@ -148,6 +159,7 @@ def command(
         end or dt.date.max,
         load_settings(profile=profile, config_file=config_file, **flags),
         is_offline,
+        repairs,
     )
     with choose_shown(TelemetryOptions(), wants_progress=wants_progress) as display:
         outcome = trio.run(_run, request, display)
@@ -155,6 +167,8 @@ def command(
         say_json(_as_json(outcome))
     else:
         say(report_text(outcome.reports))
+        if request.repairs and not outcome.is_interrupted:
+            say(_repair_text(outcome.days_marked, request.database))
         if outcome.is_interrupted:
             say("interrupted: what comes after was not looked at")
     return outcome.exit_code
@@ -168,7 +182,7 @@ async def _run(request: _Request, display: Display) -> _Outcome:
         )
         # What is sent is recorded, so that a run right after stays within the quota, too.
         async with open_sqlite_store(
-            request.database, create=False, read_only=request.is_offline
+            request.database, create=False, read_only=request.is_offline and not request.repairs
         ) as store:
             queries = await _queries(store, request)
             fetch = None
@@ -190,8 +204,21 @@ async def _run(request: _Request, display: Display) -> _Outcome:
                 end=request.end,
                 halt_switch=halt_switch,
             )
+            is_interrupted = halt_switch.halt is not None
+            days_marked = 0
+            if request.repairs and not is_interrupted:
+                days_marked = await _mark(store, reports)
         nursery.cancel_scope.cancel()
-    return _Outcome(reports, halt_switch.halt is not None)
+    return _Outcome(reports, is_interrupted, days_marked)
+
+
+async def _mark(store: SqliteStore, reports: Sequence[DatasetReport]) -> int:
+    marked = 0
+    for report in reports:
+        days = report.days_to_fetch_again(pacific_today())
+        await store.doubt(report.query, days)
+        marked += len(days)
+    return marked
 
 
 async def _queries(store: SqliteStore, request: _Request) -> Sequence[SearchAnalyticsQuery]:
@@ -251,6 +278,13 @@ def report_text(reports: Sequence[DatasetReport]) -> str:
     return "\n\n".join(blocks)
 
 
+def _repair_text(days: int, database: Path) -> str:
+    if not days:
+        return "nothing to repair: no day that Google still has is wrong or has shifted rows"
+    what, them = ("1 day is", "it") if days == 1 else (f"{days:,} days are", "them")
+    return f"{what} marked: `gsc-trio sync --db {database}` replaces {them}"
+
+
 def _sizes(report: DatasetReport) -> tuple[int, int]:
     return len(report.days), report.defects
 
@@ -301,6 +335,7 @@ def _as_json(outcome: _Outcome) -> dict[str, object]:
     return {
         "defects": sum(report.defects for report in outcome.reports),
         "is_interrupted": outcome.is_interrupted,
+        "days_marked": outcome.days_marked,
         "datasets": [
             {
                 "site": report.query.site_url,

@@ -33,6 +33,7 @@ from gsc_trio.telemetry.events import (
     QuotaUsed,
     RequestFinished,
     RequestSent,
+    RowsMoved,
     RunFinished,
     RunStarted,
     TransactionCommitted,
@@ -260,6 +261,8 @@ class ErrorWatcher:
                 self._note(f"{used:,} of {limit:,} queries a minute are used ({kind})")
             case ConcurrencyChanged(previous, current, reason):
                 self._note(f"from {previous} to {current} workers: {reason}")
+            case RowsMoved(data_date):
+                self._note(f"{data_date} is fetched again: rows moved between its pages")
             case WorkerCrashed(worker, error):
                 self.crashes += 1
                 self._note(f"{worker} crashed: {_text(error)}")

@@ -11,6 +11,8 @@ A data engineer brings another by writing a class with these methods. What every
    rows. ``data_state`` is no part of that identity: days fetched as ``all`` may not be final, so
    for a ``final`` query they count as missing, while for an ``all`` query days fetched as ``final``
    count as present.
+4. A day whose pages repeat rows of each other counts as missing for a ``final`` query, until it was
+   fetched again; see `gsc_trio.store.moved_days`.
 """
 
 from __future__ import annotations
@@ -111,8 +113,13 @@ class Store(Protocol):
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
-    ) -> None:
-        """Commit pages with their ledger entries; their jobs leave the in-flight registry."""
+    ) -> Collection[dt.date] | None:
+        """Commit pages with their ledger entries; their jobs leave the in-flight registry.
+
+        Returns:
+            The days that are to be fetched again from their first row on, since rows moved from
+            page to page meanwhile; None if the store does not look.
+        """
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry when there is no page to write it with."""
@@ -137,7 +144,7 @@ class NoStore:
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
-    ) -> None:
+    ) -> Collection[dt.date] | None:
         """Keep nothing."""
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:

@@ -41,6 +41,9 @@ class Database(Store, Protocol):
     ) -> Sequence[AuditedDay]:
         """Count some days: their rows, and what the ledger says of them."""
 
+    async def doubt(self, query: SearchAnalyticsQuery, days: Collection[dt.date]) -> None:
+        """Let days count as missing for a ``final`` query, so that they are fetched again."""
+
     async def write_inspection(self, inspection: Inspection) -> None:
         """Commit an inspection of a URL."""
 

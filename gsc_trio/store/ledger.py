@@ -68,6 +68,15 @@ def record_page(
     )
 
 
+def doubt_day(connection: sqlite3.Connection, dataset_id: int, data_date: str) -> None:
+    """Let a day count as not final, so that a ``final`` query fetches it again."""
+    connection.execute(
+        "UPDATE page_ledger SET data_state = 'all' "
+        "WHERE dataset_id = ? AND data_date = ? AND data_state = 'final'",
+        (dataset_id, data_date),
+    )
+
+
 def stored_days(
     connection: sqlite3.Connection,
     dataset_id: int,

@@ -22,7 +22,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -139,15 +139,16 @@ class ParquetStore(SqliteStore):
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
-    ) -> None:
+    ) -> Collection[dt.date]:
         """Commit pages with their ledger entries, then publish the days that they complete."""
         dataset = await self._dataset(query)
         for day in sorted({page.job.data_date for page in pages if page.job.start_row}):
             await self._take_back(dataset, day)
-        await super().write_pages(query, pages, changes)
+        moved = await super().write_pages(query, pages, changes)
         # Who is cancelled meanwhile shall hear all the same that the pages are written.
         with trio.CancelScope(shield=True):
-            await self._publish(dataset, {page.job.data_date for page in pages})
+            await self._publish(dataset, {page.job.data_date for page in pages} - set(moved))
+        return moved
 
     async def publish_what_is_left(self) -> None:
         """Publish the days that were complete when a process died."""

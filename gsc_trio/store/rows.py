@@ -81,7 +81,7 @@ def replace_rows(
     *,
     hashes: AbstractSet[int],
     may_repeat: bool = True,
-) -> None:
+) -> int:
     """Put a page's rows in the place of what a day has from its first row on.
 
     Args:
@@ -94,6 +94,9 @@ def replace_rows(
         hashes: of the rows, as `hashes_of` gives them.
         may_repeat: whether some of them may be in the day's earlier pages; see
             `gsc_trio.store.open_days`.
+
+    Returns:
+        How many rows of the day's earlier pages went, since this page repeats them.
 
     Raises:
         StorageError: a row has more or fewer keys than there are dimensions.
@@ -115,7 +118,8 @@ def replace_rows(
         )
         start_row += len(chunk)
     if rows and may_repeat and page[2] > 0:
-        connection.execute(_delete_older_statement(dimensions), page)
+        return connection.execute(_delete_older_statement(dimensions), page).rowcount
+    return 0
 
 
 def _values(rows: Sequence[Row]) -> list[_SqlValue]:

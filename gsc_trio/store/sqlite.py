@@ -58,6 +58,7 @@ from gsc_trio.store.inspections import (
     write_inspection,
 )
 from gsc_trio.store.lock import lock_database, wait_for_database
+from gsc_trio.store.moved_days import MovedDays, state_of
 from gsc_trio.store.open_days import OpenDays
 from gsc_trio.store.quota import read_grants, write_grants
 from gsc_trio.store.rows import hashes_of, replace_rows
@@ -162,6 +163,7 @@ class SqliteStore:
         self._limiter = limiter
         self._checkpoints = checkpoints
         self._open_days = OpenDays()
+        self._moved_days = MovedDays()
         self._is_patient = True
 
     async def begin_run(
@@ -193,7 +195,7 @@ class SqliteStore:
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
-    ) -> None:
+    ) -> Collection[dt.date]:
         """Commit pages with their ledger entries; their jobs leave the in-flight registry.
 
         Args:
@@ -202,18 +204,23 @@ class SqliteStore:
                 the day's earlier rows that it repeats.
             changes: what else became of the registry.
 
+        Returns:
+            The days that are to be fetched again; see `gsc_trio.store.moved_days`.
+
         Raises:
             StorageError: nothing was written.
         """
 
-        def work() -> None:
+        def work() -> Collection[dt.date]:
             dataset_id = ledger.ensure_dataset(self._connection, query)
-            for page in pages:
-                self._write_page(dataset_id, query, page)
+            moved = {
+                page.job.data_date for page in pages if self._write_page(dataset_id, query, page)
+            }
             ledger.apply_changes(self._connection, dataset_id, changes)
             # Last, since the changes may name these pages' jobs too, as taken.
             for page in pages:
                 ledger.remove_job(self._connection, dataset_id, page.job)
+            return moved
 
         async with trio.open_nursery() as nursery:
             if self._checkpoints is not None:
@@ -222,15 +229,17 @@ class SqliteStore:
             # The thread that makes a checkpoint is waited for in any case; who is cancelled
             # meanwhile shall hear all the same that the pages are written.
             nursery.cancel_scope.shield = True
-        written.unwrap()
+        moved = written.unwrap()
         if self._checkpoints is not None:
             self._checkpoints.note(pages)
+        return moved
 
-    def _write_page(self, dataset_id: int, query: SearchAnalyticsQuery, page: Page) -> None:
+    def _write_page(self, dataset_id: int, query: SearchAnalyticsQuery, page: Page) -> bool:
+        """Returns whether the page's day is to be fetched again."""
         day, start_row = page.job.data_date.isoformat(), page.job.start_row
         hashes = hashes_of(page.rows)
         ledger.forget_pages(self._connection, dataset_id, day, start_row)
-        replace_rows(
+        rows_repeated = replace_rows(
             self._connection,
             query.dimensions,
             dataset_id,
@@ -240,7 +249,10 @@ class SqliteStore:
             hashes=hashes,
             may_repeat=self._open_days.note(dataset_id, day, page, hashes),
         )
-        ledger.record_page(self._connection, dataset_id, page, query.data_state)
+        has_moved = self._moved_days.note(dataset_id, page, repeats_rows=rows_repeated > 0)
+        data_state = state_of(query.data_state, has_moved=has_moved)
+        ledger.record_page(self._connection, dataset_id, page, data_state)
+        return has_moved
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry when there is no page to write it with.
@@ -334,6 +346,21 @@ class SqliteStore:
             return [audit_day(self._connection, dataset_id, query.dimensions, day) for day in days]
 
         return await self._transact(work, "read")
+
+    async def doubt(self, query: SearchAnalyticsQuery, days: Collection[dt.date]) -> None:
+        """Let days count as not final: they keep their rows, and the next sync replaces them.
+
+        Raises:
+            StorageError: nothing was changed.
+        """
+
+        def work() -> None:
+            dataset_id = ledger.find_dataset(self._connection, query)
+            if dataset_id is not None:
+                for day in days:
+                    ledger.doubt_day(self._connection, dataset_id, day.isoformat())
+
+        await self._transact(work)
 
     async def write_inspection(self, inspection: Inspection) -> None:
         """Commit an inspection of a URL.

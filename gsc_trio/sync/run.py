@@ -57,6 +57,8 @@ class TargetResult:
     """Days completed."""
     days_replaced: int = 0
     """Days among those wanted that were there and not final."""
+    days_fetched_again: int = 0
+    """Days that were begun again, since rows moved between their pages."""
     rows: int = 0
     requests: int = 0
     """Queries sent."""
@@ -212,6 +214,7 @@ def _runs(target: SyncTarget, needs: Needs) -> Iterable[_Run]:
 def _add(result: TargetResult, summary: RunSummary) -> None:
     result.status, result.reason = summary.status, summary.reason
     result.days += summary.days
+    result.days_fetched_again += summary.days_fetched_again
     result.rows += summary.rows
     result.requests += summary.requests
 

@@ -59,7 +59,7 @@ class WholeDays:
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
-    ) -> None:
+    ) -> Collection[dt.date] | None:
         """Commit pages, those of a day to be replaced once its last one is among them."""
         ready: list[Page] = []
         for page in pages:
@@ -71,9 +71,9 @@ class WholeDays:
             if not page.is_full:
                 ready += self._waiting.pop(day)
         if ready:
-            await self.store.write_pages(query, ready, changes)
-        else:
-            await self.store.record_in_flight(query, changes)
+            return await self.store.write_pages(query, ready, changes)
+        await self.store.record_in_flight(query, changes)
+        return None
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry."""

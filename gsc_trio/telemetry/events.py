@@ -133,6 +133,13 @@ class DayLeftOut:
 
 
 @attrs.frozen
+class RowsMoved:
+    """The last page of a day was handed over, and its pages repeat rows: it is fetched again."""
+
+    data_date: dt.date
+
+
+@attrs.frozen
 class JobsRetried:
     """Jobs failed and went back to the queue."""
 
@@ -289,6 +296,7 @@ Event = (
     | PageCommitted
     | DayCompleted
     | DayLeftOut
+    | RowsMoved
     | JobsRetried
     | QuotaUsed
     | QuotaApproaching

@@ -32,7 +32,7 @@ import trio
 
 from gsc_trio.errors import StorageError, UsageError
 from gsc_trio.model import Job, SearchAnalyticsQuery
-from gsc_trio.telemetry.events import DayLeftOut, Event, PageCommitted
+from gsc_trio.telemetry.events import DayLeftOut, Event, PageCommitted, RowsMoved
 from gsc_trio.testing.answers import ORIGIN_HEADER
 from gsc_trio.testing.cassette import (
     IndexEntry,
@@ -101,6 +101,11 @@ class Recorder:
             self._confirm(event.page.job)
         elif isinstance(event, DayLeftOut):
             self._confirm(Job(event.data_date))
+        elif isinstance(event, RowsMoved):
+            kept = self._handed_over.items()
+            self._handed_over = {
+                job: each for job, each in kept if job.data_date != event.data_date
+            }
 
     def _confirm(self, job: Job) -> None:
         if job in self._answered:

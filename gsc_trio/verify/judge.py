@@ -39,7 +39,7 @@ DEFECTS = {
 
 NO_DEFECTS = {
     "incomplete": "the last page is still to come; `gsc-trio sync` fetches it",
-    "not final": "fetched before it was final; `gsc-trio sync` replaces it when it is",
+    "not final": "fetched before it was final, or while rows moved; `gsc-trio sync` replaces it",
     "capped": f"Google gave the {MAX_EXPOSED_ROWS:,} rows that it gives at most",
     "complete": "all rows that Google gives, as far as its totals show",
     "consistent": "ledger and rows agree; there are no totals to compare with",

@@ -46,6 +46,19 @@ class DatasetReport:
         """Days with a defect."""
         return sum(day.is_defect for day in self.days)
 
+    def days_to_fetch_again(self, today: dt.date) -> Sequence[dt.date]:
+        """Days that are not as they should be, and that Search Console still has.
+
+        Args:
+            today: the current date in Pacific time.
+        """
+        oldest = oldest_day(today)
+        return [
+            day.data_date
+            for day in self.days
+            if (day.is_defect or day.rows_shifted) and day.data_date >= oldest
+        ]
+
     @property
     def verdicts(self) -> Counter[str]:
         """How many days have each verdict."""

@@ -5,12 +5,14 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
 
 from gsc_trio.dates import last_final_day, oldest_day, pacific_today
+from gsc_trio.store.dump import comparable_dump
 from gsc_trio.testing import FakeSearchConsole, Fault, Refuse, ShiftedRows, SimulatedProperty
 
 SITE = "sc-domain:example.com"
@@ -125,6 +127,64 @@ def test_a_defect_is_told_with_and_without_google(
     assert "1 of 2 days have a defect" in text
 
 
+@pytest.mark.parametrize("flags", [(), ("--offline",)])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DELETE FROM {rows} WHERE row_number = 2",
+        "UPDATE {rows} SET country = 'usa' WHERE row_number < 2",
+        "DELETE FROM page_ledger WHERE row_count > 0",
+    ],
+)
+def test_the_next_sync_replaces_a_day_with_a_defect_that_was_marked(
+    sql: str, flags: tuple[str, ...], backfill: RunCli, run_cli: RunCli
+) -> None:
+    backfill(SITE, "--days", 2, "--dimensions", "country")
+    before = comparable_dump(Path("gsc.db"))
+    change(f"{sql.format(rows='search_analytics_by_country')} AND data_date = '{END}'")
+    result = run_cli("verify", "--db", "gsc.db", "--repair", *flags)
+    assert result.exit_code == 1
+    assert result.stdout.endswith("1 day is marked: `gsc-trio sync --db gsc.db` replaces it\n")
+    assert run_cli("sync", "--db", "gsc.db").exit_code == 0
+    assert run_cli("verify", "--db", "gsc.db").exit_code == 0
+    assert comparable_dump(Path("gsc.db")) == before
+    assert "nothing to repair" in run_cli("verify", "--db", "gsc.db", "--repair").stdout
+
+
+def test_a_day_with_shifted_rows_is_marked_too_but_only_while_google_has_it(
+    backfill: RunCli, run_cli: RunCli, fake: FakeSearchConsole
+) -> None:
+    shifted = Fault(ShiftedRows(5), times=3, data_date=LONG_DAY, start_row=25_000)
+    fake._script.faults.append(shifted)
+    backfill(SITE, "--start", LONG_DAY, "--end", LONG_DAY)
+    result = run_cli("verify", "--db", "gsc.db", "--repair", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["days_marked"]) == (0, 1)
+    [day] = the_days(run_cli("verify", "--db", "gsc.db", "--json"))
+    assert day["verdict"] == "not final"
+    assert "1 of them were not final before" in run_cli("sync", "--db", "gsc.db").stdout
+    day, _ = the_days(run_cli("verify", "--db", "gsc.db", "--json"))
+    assert (day["verdict"], day["rows_shifted"]) == ("complete", 0)
+    change("DELETE FROM search_analytics_by_page_query WHERE row_number = 2")
+    for table in ("search_analytics_by_page_query", "page_ledger"):
+        change(f"UPDATE {table} SET data_date = date(data_date, '-2 years')")
+    result = run_cli("verify", "--db", "gsc.db", "--repair")
+    assert result.exit_code == 1
+    assert "nothing to repair" in result.stdout
+
+
+def test_a_sync_tells_of_days_that_it_fetched_again(
+    backfill: RunCli, run_cli: RunCli, fake: FakeSearchConsole
+) -> None:
+    backfill(SITE, "--days", 2)
+    before = comparable_dump(Path("gsc.db"))
+    change(f"UPDATE page_ledger SET data_state = 'all' WHERE data_date = '{LONG_DAY}'")
+    fake._script.faults.append(Fault(ShiftedRows(5), data_date=LONG_DAY, start_row=25_000))
+    result = run_cli("sync", "--db", "gsc.db")
+    assert result.exit_code == 0
+    assert "1 fetched again since rows moved meanwhile" in result.stdout
+    assert comparable_dump(Path("gsc.db")) == before
+
+
 @pytest.mark.parametrize(("change_by", "verdict"), [(-1, "below totals"), (1, "above totals")])
 def test_only_google_knows_of_wrong_numbers(
     change_by: int, verdict: str, backfill: RunCli, run_cli: RunCli
@@ -152,12 +212,14 @@ def test_offline_asks_nobody_and_needs_no_permission_to_write(
 def test_rows_that_moved_between_pages_count_twice_in_the_ledger_and_are_no_defect(
     backfill: RunCli, run_cli: RunCli, fake: FakeSearchConsole
 ) -> None:
-    fake._script.faults.append(Fault(ShiftedRows(5), data_date=LONG_DAY, start_row=25_000))
+    shifted = Fault(ShiftedRows(5), times=None, data_date=LONG_DAY, start_row=25_000)
+    fake._script.faults.append(shifted)
     backfill(SITE, "--start", LONG_DAY, "--end", LONG_DAY)
     result = run_cli("verify", "--db", "gsc.db", "--json")
     assert result.exit_code == 0
     [day] = the_days(result)
     assert (day["rows_shifted"], day["rows_in_ledger"] - day["rows"]) == (5, 5)
+    assert day["verdict"] == "complete"
 
 
 def test_days_that_were_not_final_are_not_compared(backfill: RunCli, run_cli: RunCli) -> None:

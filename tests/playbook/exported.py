@@ -21,6 +21,7 @@ from gsc_trio.telemetry.events import (
     Event,
     QuotaApproaching,
     QuotaPaused,
+    RowsMoved,
     WorkerCrashed,
 )
 from gsc_trio.telemetry.metrics import OpenTelemetryMetrics
@@ -91,6 +92,7 @@ def an_event_of_each_kind() -> dict[type[Event], Event]:
     others: list[Event] = [
         QuotaApproaching("user me", 960, 1_200),
         ConcurrencyChanged(3, 1, "rollback"),
+        RowsMoved(day(1)),
         WorkerCrashed("worker-1", ValueError(), 1),
     ]
     told = eventful_run().events

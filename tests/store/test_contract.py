@@ -5,6 +5,7 @@ The same tests for an SQLite file and a Postgres database.
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ import trio.testing
 from gsc_trio.errors import StorageError
 from gsc_trio.model import InFlightChanges, Page, Row, SearchAnalyticsQuery
 from gsc_trio.store import ledger
+from gsc_trio.store.moved_days import TIMES_AGAIN
 from gsc_trio.store.postgres import ledger as postgres_ledger
 from tests.store.databases import AnyStore, Reader, content
 
@@ -105,6 +107,31 @@ async def test_a_row_that_moved_between_pages_is_there_once_as_the_later_page_ha
         "WHERE query = 'moves'"
     ).fetchall() == [(7, 70, 0.0)]
     assert queries_of(reader) == ["a", "b", "moves", "z"]
+
+
+async def test_a_day_whose_rows_move_is_missing_until_it_was_fetched_again(
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
+) -> None:
+    day = dt.date(2024, 1, 1)
+    first, second = make_page(1, 0, ["a", "b", "moves"]), make_page(1, 3, ["moves", "z"])
+    for _ in range(TIMES_AGAIN):
+        assert not await store.write_pages(query, [first], NO_CHANGES)
+        assert await store.write_pages(query, [second], NO_CHANGES) == {day}
+        assert day not in await store.begin_run(query, day, day)
+    # In the end it is taken as it is.
+    assert not await store.write_pages(query, [first, second], NO_CHANGES)
+    assert (await store.begin_run(query, day, day))[day].is_complete
+
+
+async def test_a_day_in_doubt_is_missing_until_it_was_fetched_again(
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
+) -> None:
+    first, other = dt.date(2024, 1, 1), dt.date(2024, 1, 2)
+    await store.write_pages(query, [make_page(1, 0, ["a"]), make_page(2, 0, ["a"])], NO_CHANGES)
+    await store.doubt(query, [first])
+    assert set(await store.begin_run(query, first, other)) == {other}
+    await store.write_pages(query, [make_page(1, 0, ["a"])], NO_CHANGES)
+    assert set(await store.begin_run(query, first, other)) == {first, other}
 
 
 async def test_datasets_do_not_share_rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from types import UnionType
 from typing import Any
 
@@ -54,12 +54,18 @@ class Recorder:
 
 
 class SlowStore(NoStore):
-    """Takes a while for each transaction."""
+    """Takes a while for each transaction, and finds of some days, once, that their rows moved."""
+
+    def __init__(self, moved: Iterable[dt.date] = ()) -> None:
+        self._moved = set(moved)
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
-    ) -> None:
+    ) -> Collection[dt.date]:
         await trio.sleep(COMMIT_SECONDS)
+        moved = self._moved & {page.job.data_date for page in pages if page.job.start_row}
+        self._moved -= moved
+        return moved
 
 
 def fake_with_faults(*faults: Any, **options: Any) -> FakeSearchConsole:
@@ -76,6 +82,7 @@ async def run_with(
     end: dt.date = END,
     on_complete: Callable[[Day], Halt | None] | None = None,
     halt_switch: HaltSwitch | None = None,
+    moved: Iterable[dt.date] = (),
     **settings: Any,
 ) -> RunSummary:
     chosen = Settings(api_root="http://fake.example", access_token=TOKEN, **settings)
@@ -87,7 +94,7 @@ async def run_with(
             return await backfill(
                 client,
                 QUERY,
-                SlowStore(),
+                SlowStore(moved),
                 start=day(days - 1),
                 end=end,
                 settings=chosen,

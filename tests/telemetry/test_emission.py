@@ -14,6 +14,7 @@ from gsc_trio.telemetry.events import (
     BatchFinished,
     BatchTaken,
     ConcurrencyChanged,
+    DayCompleted,
     Event,
     HaltFinished,
     HaltRequested,
@@ -26,6 +27,7 @@ from gsc_trio.telemetry.events import (
     QuotaExceeded,
     QuotaUsed,
     RequestFinished,
+    RowsMoved,
     RunFinished,
     RunStarted,
     TransactionCommitted,
@@ -187,6 +189,26 @@ async def test_a_run_that_is_cancelled_or_fails_is_told_as_over(
     assert "ZeroDivisionError" in failed.events[-1].reason
 
 
+@pytest.mark.parametrize("max_concurrency", [1, 3])
+async def test_a_day_whose_rows_move_is_told_to_be_fetched_again_and_then_to_be_complete(
+    max_concurrency: int, autojump_clock: trio.testing.MockClock
+) -> None:
+    told = Recorder()
+    summary = await run_with(
+        [told], fake_with_faults(), moved=[day(1)], max_concurrency=max_concurrency
+    )
+    of_the_day = [
+        event
+        for event in told.of(PageCommitted | RowsMoved | DayCompleted)
+        if isinstance(event, RowsMoved)
+        or (isinstance(event, DayCompleted) and event.day.data_date == day(1))
+        or (isinstance(event, PageCommitted) and event.page.job.data_date == day(1))
+    ]
+    pages = [PageCommitted] * (len(of_the_day) // 2 - 1)
+    assert list(map(type, of_the_day)) == [*pages, RowsMoved, *pages, DayCompleted]
+    assert (summary.days, summary.days_fetched_again) == (12, 1)
+
+
 def test_there_is_no_event_that_nothing_tells(monkeypatch: pytest.MonkeyPatch) -> None:
     """Over a run with every kind of trouble; the others are told when someone changes the
     concurrency, and when there are several properties.
@@ -201,7 +223,7 @@ def test_there_is_no_event_that_nothing_tells(monkeypatch: pytest.MonkeyPatch) -
             if next(crashes, False):
                 raise ZeroDivisionError
 
-        await run_with([told], fake, end=TODAY, queries_per_minute=12, batch_size=3)
+        await run_with([told], fake, end=TODAY, queries_per_minute=12, batch_size=3, moved=[day(1)])
         await run_with([told], fake_with_faults(), on_complete=lambda _: Halt("enough"))
         monkeypatch.setattr("gsc_trio.retry.RetryPolicy.note_pages", crash_once)
         await run_with([told], fake_with_faults())

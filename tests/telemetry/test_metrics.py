@@ -54,6 +54,7 @@ NAMES = {
     "gsc_trio.rows.committed",
     "gsc_trio.days.completed",
     "gsc_trio.days.left_out",
+    "gsc_trio.days.fetched_again",
     "gsc_trio.days.planned",
     "gsc_trio.commit.duration",
     "gsc_trio.last_commit.time",

@@ -7,6 +7,7 @@ Must never: begin or end a transaction; the store does, so that rows and ledger 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
@@ -53,6 +54,15 @@ def record_page(connection: Connection, dataset_id: int, page: Page, data_state:
         "DO UPDATE SET row_limit = excluded.row_limit, row_count = excluded.row_count, "
         "data_state = excluded.data_state, committed_at = excluded.committed_at",
         (*key, *key, page.row_limit, len(page.rows), data_state),
+    )
+
+
+def doubt_days(connection: Connection, dataset_id: int, days: Collection[dt.date]) -> None:
+    """Let days count as not final, so that a ``final`` query fetches them again."""
+    connection.execute(
+        "UPDATE page_ledger SET data_state = 'all' "
+        "WHERE dataset_id = %s AND data_date = ANY(%s) AND data_state = 'final'",
+        (dataset_id, list(days)),
     )
 
 

@@ -54,7 +54,7 @@ def replace_rows(
     *,
     hashes: AbstractSet[int],
     may_repeat: bool = True,
-) -> None:
+) -> int:
     """Put a page's rows in the place of what a day has from its first row on.
 
     Args:
@@ -66,6 +66,9 @@ def replace_rows(
         rows: the page.
         hashes: of the rows, as `gsc_trio.store.rows.hashes_of` gives them.
         may_repeat: whether some of them may be in the day's earlier pages.
+
+    Returns:
+        How many rows of the day's earlier pages went, since this page repeats them.
 
     Raises:
         StorageError: a row has more or fewer keys than there are dimensions.
@@ -83,7 +86,7 @@ def replace_rows(
         page,
     )
     if not rows:
-        return
+        return 0
     columns = [
         *("dataset_id", "data_date", "row_number"),
         *map(column_of, dimensions),
@@ -96,7 +99,8 @@ def replace_rows(
         for data in encoded(dataset_id, day, start_row, without_equals(rows, hashes)):
             sending.write(data)
     if may_repeat and start_row > 0:
-        connection.execute(_delete_older(dimensions, partition), page)
+        return connection.execute(_delete_older(dimensions, partition), page).rowcount
+    return 0
 
 
 def encoded(dataset_id: int, day: dt.date, start_row: int, rows: Sequence[Row]) -> Iterator[bytes]:

@@ -27,6 +27,7 @@ from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store.audit import AuditedDay
 from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, RecordedRun, StoredDay
 from gsc_trio.store.days import Identity, identity_of
+from gsc_trio.store.moved_days import MovedDays, state_of
 from gsc_trio.store.open_days import OpenDays
 from gsc_trio.store.postgres import audit, ledger, records
 from gsc_trio.store.postgres.address import read_address
@@ -94,6 +95,7 @@ class PostgresStore:
             on_begin=self._on_begin,
         )
         self._open_days = OpenDays()
+        self._moved_days = MovedDays()
         self._forget()
 
     async def open(self) -> None:
@@ -132,7 +134,7 @@ class PostgresStore:
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
-    ) -> None:
+    ) -> Collection[dt.date]:
         """Commit pages with their ledger entries; their jobs leave the in-flight registry.
 
         Args:
@@ -141,25 +143,33 @@ class PostgresStore:
                 the day's earlier rows that it repeats.
             changes: what else became of the registry.
 
+        Returns:
+            The days that are to be fetched again; see `gsc_trio.store.moved_days`.
+
         Raises:
             StorageError: nothing was written, or, where it says so, it is not known. Writing them
                 again does no harm.
         """
 
-        def work(connection: Connection, dataset_id: int) -> None:
-            for page in pages:
-                self._write_page(connection, dataset_id, query, page)
+        def work(connection: Connection, dataset_id: int) -> Collection[dt.date]:
+            moved = {
+                page.job.data_date
+                for page in pages
+                if self._write_page(connection, dataset_id, query, page)
+            }
             ledger.apply_changes(connection, dataset_id, changes)
             # Last, since the changes may name these pages' jobs too, as taken.
             ledger.remove_jobs(connection, dataset_id, tuple(page.job for page in pages))
+            return moved
 
-        await self._write_dataset(query, work, days={page.job.data_date for page in pages})
+        return await self._write_dataset(query, work, days={page.job.data_date for page in pages})
 
     def _write_page(
         self, connection: Connection, dataset_id: int, query: SearchAnalyticsQuery, page: Page
-    ) -> None:
+    ) -> bool:
+        """Returns whether the page's day is to be fetched again."""
         day, hashes = page.job.data_date, hashes_of(page.rows)
-        replace_rows(
+        rows_repeated = replace_rows(
             connection,
             query.dimensions,
             dataset_id,
@@ -169,7 +179,10 @@ class PostgresStore:
             hashes=hashes,
             may_repeat=self._open_days.note(dataset_id, day.isoformat(), page, hashes),
         )
-        ledger.record_page(connection, dataset_id, page, query.data_state)
+        has_moved = self._moved_days.note(dataset_id, page, repeats_rows=rows_repeated > 0)
+        data_state = state_of(query.data_state, has_moved=has_moved)
+        ledger.record_page(connection, dataset_id, page, data_state)
+        return has_moved
 
     async def record_in_flight(self, query: SearchAnalyticsQuery, changes: InFlightChanges) -> None:
         """Commit what became of the in-flight registry when there is no page to write it with."""
@@ -231,6 +244,16 @@ class PostgresStore:
             return [audit.audit_day(connection, dataset_id, query.dimensions, day) for day in days]
 
         return await self._transact(work, "read")
+
+    async def doubt(self, query: SearchAnalyticsQuery, days: Collection[dt.date]) -> None:
+        """Let days count as missing for a ``final`` query, so that they are fetched again."""
+
+        def work(connection: Connection) -> None:
+            dataset_id = ledger.find_dataset(connection, identity_of(query))
+            if dataset_id is not None:
+                ledger.doubt_days(connection, dataset_id, days)
+
+        await self._transact(work, "write")
 
     async def write_inspection(self, inspection: Inspection) -> None:
         """Commit an inspection of a URL."""

@@ -12,6 +12,7 @@ from gsc_trio.telemetry.events import (
     Event,
     PageAnswered,
     PageCommitted,
+    RowsMoved,
     RunStarted,
     TransactionCommitted,
 )
@@ -39,6 +40,11 @@ class PersistenceMetrics:
         )
         self._days_left_out = meter.create_counter(
             "gsc_trio.days.left_out", "{day}", "Days that were not final yet, and left for later."
+        )
+        self._days_fetched_again = meter.create_counter(
+            "gsc_trio.days.fetched_again",
+            "{day}",
+            "Days that were begun again, since rows moved between their pages.",
         )
         self._days_planned = meter.create_gauge(
             "gsc_trio.days.planned", "{day}", "Days that were missing when the run began."
@@ -68,6 +74,8 @@ class PersistenceMetrics:
                 self._days_completed.add(1, self._common)
             case DayLeftOut():
                 self._days_left_out.add(1, self._common)
+            case RowsMoved():
+                self._days_fetched_again.add(1, self._common)
             case RunStarted(days_planned=days_planned):
                 self._days_planned.set(days_planned, self._common)
                 self._last_commit.set(time.time(), self._common)
@@ -77,6 +85,7 @@ class PersistenceMetrics:
                     self._rows_committed,
                     self._days_completed,
                     self._days_left_out,
+                    self._days_fetched_again,
                 ):
                     counter.add(0, self._common)
             case _:
