@@ -7,13 +7,26 @@ import click
 from gsc_trio.cli.commands import Commands
 from gsc_trio.cli.failures import USAGE
 
-HELP = """Copy Google Search Console data into your own SQLite database.
+HELP = """Copy Google Search Console data to where you work with it, and keep it up to date.
+
+Sign in once, fetch a property's history (16 months, as fast as Google's quota allows), let sync
+bring new days, verify them against Google's totals, and take the data out. What was stored is never
+lost or doubled, whatever interrupts a run: the same command goes on from there.
 
 \b
-Examples:
-  gsc-trio demo                                   # see it work, without an account
-  gsc-trio backfill sc-domain:example.com --db gsc.db
-  gsc-trio status --db gsc.db
+Begin here:
+  gsc-trio demo                                            # see it work, without an account
+  gsc-trio login --client client.json                      # your Google account, once
+  gsc-trio sites                                           # what it can see
+  gsc-trio backfill sc-domain:example.com --db gsc.db      # its history into SQLite
+\b
+Then, every day:
+  gsc-trio sync --db gsc.db                                # new days; for cron and systemd
+  gsc-trio verify --db gsc.db                              # is everything there?
+  gsc-trio export search-console/ --db gsc.db              # Parquet, CSV or DuckDB
+\b
+Each command has --help with examples. The Tab key completes commands and options:
+  eval "$(_GSC_TRIO_COMPLETE=bash_source gsc-trio)"        # zsh: zsh_source; fish: fish_source
 """
 
 

@@ -11,9 +11,8 @@ import datetime as dt
 import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -21,6 +20,7 @@ import platformdirs
 
 from gsc_trio.credentials.files import OAuthClient
 from gsc_trio.errors import UsageError
+from gsc_trio.whole_files import written_whole
 
 APPLICATION_DEFAULT = "application-default"
 """What is given as an account's name to take Google's application-default credentials."""
@@ -185,23 +185,8 @@ class AccountsFile:
 
     def _write(self, content: _Content) -> None:
         encoded = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
-        # mkstemp makes it readable by its owner alone, whatever the umask is.
-        descriptor, name = tempfile.mkstemp(prefix=f"{self.path.name}-", dir=self.path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(encoded)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            with suppress(OSError):
-                Path(name).unlink()
-            raise
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with written_whole(self.path, is_private=True) as file:
+            file.write(encoded)
 
 
 def check_name(name: str) -> None:

@@ -37,7 +37,8 @@ from gsc_trio.export.plan import (
     opened_database,
     plan_export,
 )
-from gsc_trio.export.target import OWN_FOLDER, Existing, clear_errors, locked_folder, move_durably
+from gsc_trio.export.target import OWN_FOLDER, Existing, clear_errors, locked_folder
+from gsc_trio.whole_files import move_durably
 
 FILE_NAME = "rows.parquet"
 

@@ -7,7 +7,6 @@ Must never: delete a file that it did not write.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from gsc_trio.errors import StorageError, UsageError
 from gsc_trio.store.lock import lock_database
+from gsc_trio.whole_files import make_folders, move_durably
 
 OWN_FOLDER = "_gsc_trio"
 """In a folder of Parquet files: what is not data. Readers skip names that begin so."""
@@ -126,35 +126,6 @@ def check_file(target: Path, database: Path, existing: Existing) -> None:
             raise UsageError(f"{target} is a SQLite database: name another file")
     if existing is Existing.REFUSE:
         raise UsageError(f"{target} exists already: name another file, or --overwrite it")
-
-
-def move_durably(source: Path, target: Path) -> None:
-    """Give a file the name of another, in one step, once its content is on the disk.
-
-    Args:
-        source: the file, on the same file system.
-        target: its name from now on; folders that are missing are made.
-    """
-    make_folders(target.parent)
-    _sync(source)
-    source.replace(target)
-    _sync(target.parent)
-
-
-def make_folders(folder: Path) -> None:
-    """Make a folder, with those above it, so that they survive a loss of power."""
-    if not folder.is_dir():
-        make_folders(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync(folder.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_parent(target: Path) -> None:

@@ -6,12 +6,11 @@ Must never: overwrite what is not a page of ours, unless that was asked for.
 from __future__ import annotations
 
 import os
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 from gsc_trio.errors import StorageError, UsageError
 from gsc_trio.store.lock import LOCK_SUFFIX
+from gsc_trio.whole_files import written_whole
 
 GENERATOR = "gsc-trio run report"
 """By this, near its beginning, a page of ours is known."""
@@ -80,27 +79,8 @@ def write_page(path: Path, page: str) -> None:
     Raises:
         StorageError: it could not be written; what was there is as before.
     """
-    written = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name[:40]}.", delete=False
-        ) as file:
-            written = Path(file.name)
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        written.chmod(0o666 & ~_umask())
-        written.replace(path)
+        with written_whole(path) as file:
+            file.write(page.encode())
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        if written is not None:
-            with suppress(OSError):
-                written.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """Which permissions new files are not to have; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -34,13 +34,14 @@ from gsc_trio.errors import UsageError
 from gsc_trio.export.dataset import Dataset, DayContent, read_datasets, read_day, read_days
 from gsc_trio.export.extras import load
 from gsc_trio.export.parquet_folder import check_names, path_of, read_file, version_of, write_day
-from gsc_trio.export.target import LEDGER, OWN_FOLDER, check_parent, clear_errors, make_folders
+from gsc_trio.export.target import LEDGER, OWN_FOLDER, check_parent, clear_errors
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
 from gsc_trio.store.base import StoredDay
 from gsc_trio.store.checkpoints import Checkpoints
 from gsc_trio.store.schema import column_of
 from gsc_trio.store.sqlite import SqliteStore, open_store_of
+from gsc_trio.whole_files import make_folders
 
 T = TypeVar("T")
 
@@ -147,7 +148,7 @@ class ParquetStore(SqliteStore):
         moved = await super().write_pages(query, pages, changes)
         # Who is cancelled meanwhile shall hear all the same that the pages are written.
         with trio.CancelScope(shield=True):
-            await self._publish(dataset, {page.job.data_date for page in pages} - set(moved))
+            await self._publish(dataset, {page.job.data_date for page in pages})
         return moved
 
     async def publish_what_is_left(self) -> None:

@@ -44,6 +44,7 @@ from gsc_trio.testing.cassette import (
     write_entries,
 )
 from gsc_trio.testing.spliced_gzip import deflate
+from gsc_trio.whole_files import written_whole
 
 _LEVEL = 1
 """Of compression: a full page takes a third of the time of zlib's usual level, and is a quarter
@@ -163,19 +164,9 @@ class Recorder:
         origin: Origin = "recorded"
         if any(each.origin == "simulated" for each in kept):
             origin = "simulated"
-        with tempfile.NamedTemporaryFile(
-            dir=self.path.parent, prefix=f".{self.path.name}-", delete=False
-        ) as file:
-            try:
-                write_entries(file, origin, description, [each.entry for each in kept], self._body)
-                file.flush()
-                os.fsync(file.fileno())
-                _refuse_existing(self.path)
-                os.replace(file.name, self.path)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(file.name)
-                raise
+        with written_whole(self.path) as file:
+            write_entries(file, origin, description, [each.entry for each in kept], self._body)
+            _refuse_existing(self.path)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import click
@@ -44,6 +45,9 @@ def test_there_are_these_commands(run_cli: RunCli) -> None:
     assert list(MODULES) == COMMANDS
     overview = run_cli("--help").stdout
     assert all(f"  {name} " in overview for name in COMMANDS)
+    # The way of a newcomer, in this order.
+    way = ["demo", "login", "sites", "backfill", "sync", "verify", "export"]
+    assert re.findall(r"^    gsc-trio (\S+) .*#", overview, re.MULTILINE) == way
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -23,9 +23,9 @@ from gsc_trio.export import (
     export_parquet,
     read_arrow,
 )
-from gsc_trio.export.target import move_durably
 from gsc_trio.model import Row
 from gsc_trio.store.lock import lock_database
+from gsc_trio.whole_files import move_durably
 from tests.export.databases import (
     BY_PAGE_AND_QUERY,
     BY_QUERY,
