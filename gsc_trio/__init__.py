@@ -19,7 +19,7 @@ from gsc_trio.errors import (
 )
 from gsc_trio.filters import DimensionFilter
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.many import backfill_many
+from gsc_trio.many import backfill_many, open_clients
 from gsc_trio.model import Day, Halt, Job, Page, Row, SearchAnalyticsQuery
 from gsc_trio.rate_limiter import Limited, RateLimiter
 from gsc_trio.store.base import Store
@@ -56,6 +56,7 @@ __all__ = [
     "backfill_many",
     "fetch_all",
     "load_settings",
+    "open_clients",
     "open_search_console",
     "open_sqlite_store",
 ]

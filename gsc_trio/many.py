@@ -9,36 +9,69 @@
         queries = [SearchAnalyticsQuery(site) for site in sites]
         summaries = await backfill_many(client, queries, store, start=start, end=end)
 
-How they share workers and quota is `gsc_trio.side_by_side`'s concern, and what a single one does
+With several accounts, `open_clients` gives what takes the place of ``client``. How properties share
+workers and quota is `gsc_trio.side_by_side`'s concern, and what a single one does
 `gsc_trio.backfill`'s.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 import attrs
 import trio
 
+from gsc_trio.access import TokenSource
 from gsc_trio.backfill import backfill
-from gsc_trio.client import SearchConsole
+from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
+from gsc_trio.credentials.token_source import GoogleCredentials
 from gsc_trio.dates import check_range, pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch, following
 from gsc_trio.model import Halt, SearchAnalyticsQuery
 from gsc_trio.paginator import plan_jobs
+from gsc_trio.rate_limiter import RateLimiter
 from gsc_trio.side_by_side import Outcome, Turn, run_side_by_side
 from gsc_trio.store.base import Store, StoredDay
 from gsc_trio.summary import RunMeter, RunSummary
-from gsc_trio.telemetry.instrument import Instrument
+from gsc_trio.telemetry.instrument import Instrument, Instruments
 from gsc_trio.telemetry.merged import MergedRuns
 
 ClientOf = Callable[[str], SearchConsole]
 """The client that asks about a site. Clients of several accounts share one rate limiter."""
+
+
+@asynccontextmanager
+async def open_clients(
+    settings: Settings,
+    credentials: Mapping[str, GoogleCredentials | TokenSource | None],
+    *,
+    limiter: RateLimiter | None = None,
+    instruments: Sequence[Instrument] = (),
+) -> AsyncIterator[ClientOf]:
+    """Open a client for each account; they share a rate limiter.
+
+    Args:
+        settings: address, timeouts and limits.
+        credentials: by site; sites that have the same share a client.
+        limiter: one to share with others; by default a new one with the settings' limits.
+        instruments: as for `gsc_trio.client.open_search_console`.
+    """
+    limiter = limiter or RateLimiter.from_settings(settings, Instruments(instruments))
+    clients: dict[int, SearchConsole] = {}
+    async with AsyncExitStack() as stack:
+        for source in {id(source): source for source in credentials.values()}.values():
+            clients[id(source)] = await stack.enter_async_context(
+                open_search_console(
+                    settings, limiter=limiter, credentials=source, instruments=instruments
+                )
+            )
+        yield lambda site_url: clients[id(credentials[site_url])]
 
 
 class ReadableStore(Store, Protocol):
@@ -111,10 +144,11 @@ async def backfill_many(
             stored = await store.stored_days(query, start, end)
         days = len(plan_jobs(stored, start, end))
         works.append(_Backfill(query, store, start, end, today, days))
-    telemetry.begin(len(works), start, end, sum(work.days for work in works))
+    to_do = [work for work in works if work.days]
+    telemetry.begin(len(to_do), start, end, sum(work.days for work in to_do))
     try:
         await run_side_by_side(
-            [work for work in works if work.days],
+            to_do,
             clients,
             store,
             settings or clients[chosen[0].site_url].settings,

@@ -15,6 +15,7 @@ from gsc_trio.cli.date_range import choose_days
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED, first_cause, reason_of
 from gsc_trio.cli.live_settings import SettingsSources
+from gsc_trio.cli.many import ManyRequest, run_and_report_many
 from gsc_trio.cli.options import (
     config_option,
     database_option,
@@ -29,10 +30,11 @@ from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.record import record_option, recording
 from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.run_report import RunReport
+from gsc_trio.cli.site_list import read_sites
 from gsc_trio.cli.stores import STORES
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
-from gsc_trio.credentials.choice import choose_credentials
+from gsc_trio.credentials.choice import choose_credentials, choose_credentials_for
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.filters import OPERATORS, parse_filter
@@ -56,12 +58,18 @@ Console keeps are fetched, up to three days ago in Pacific time, when data is fi
 database holds already is not fetched again, so a run that was interrupted goes on where it
 stopped, and one a day keeps the database up to date.
 
+--sites FILE takes many properties in the place of SITE, each on a line. They share the workers
+(max_concurrency of them for each account) and the quota, those with the fewest days to fetch come
+first, and one that fails does not stop the others.
+
 \b
 Examples:
   gsc-trio login --client client.json              # once; see playbook/SIGN_IN.md
   gsc-trio backfill sc-domain:example.com --db gsc.db
   gsc-trio backfill sc-domain:example.com --db gsc.db --key-file service-account.json
   gsc-trio backfill https://example.com/ --days 90 --db gsc.db
+  gsc-trio backfill --sites sites.txt --db gsc.db --max-concurrency 10
+  gsc-trio sites --json | jq -r '.[].site' | gsc-trio backfill --sites - --db gsc.db --json
   gsc-trio backfill sc-domain:example.com --db gsc.db --start 2025-01-01 --end 2025-03-31
   gsc-trio backfill sc-domain:example.com --db gsc.db --search-type discover --dimensions page
   gsc-trio backfill sc-domain:example.com --db gsc.db --filter page:contains:/shop/ \\
@@ -78,7 +86,8 @@ Examples:
   gsc-trio backfill sc-domain:example.com --db gsc.db --report run.html
 
 \b
-Exit codes: 0 complete, 1 failed or halted, 2 wrong usage (nothing was changed), 130 interrupted.
+Exit codes: 0 complete, 1 failed or halted (of --sites, at least one; the table names it), 2 wrong
+usage (nothing was changed), 130 interrupted.
 """
 
 EPILOG = """Every setting can also be given as a variable, as GSC_TRIO_MAX_CONCURRENCY, or in a TOML
@@ -92,7 +101,14 @@ under way end first. 1 is the rollback."""
 @click.command(
     "backfill", help=HELP, short_help="Copy a property's history into SQLite.", epilog=EPILOG
 )
-@click.argument("site")
+@click.argument("site", required=False)
+@click.option(
+    "--sites",
+    "sites_file",
+    metavar="FILE",
+    help="Many properties instead of SITE: a file with one on each line, # before comments; - is "
+    "stdin.",
+)
 @click.option("--days", type=int, metavar="N", help="The last N days, ending three days ago.")
 @click.option("--start", callback=read_date, metavar="DATE", help="The first day, as YYYY-MM-DD.")
 @click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
@@ -162,7 +178,8 @@ under way end first. 1 is the rollback."""
 @json_option("Print the summary as one JSON object.")
 def command(
     *,
-    site: str,
+    site: str | None,
+    sites_file: str | None,
     days: int | None,
     start: dt.date | None,
     end: dt.date | None,
@@ -184,20 +201,40 @@ def command(
     **flags: Any,
 ) -> int:
     """Check everything, run, report."""
+    sites = _sites(site, sites_file)
     sources = SettingsSources(profile, config_file, flags)
     settings = sources.load()
-    query = SearchAnalyticsQuery(
-        site_url=site,
-        search_type=search_type,
-        dimensions=tuple(name.strip() for name in dimensions.split(",")),
-        data_state=data_state,
-        filters=tuple(map(parse_filter, filters)),
-        aggregation_type=aggregation_type,
-    )
-    today = pacific_today()
+    queries = [
+        SearchAnalyticsQuery(
+            site_url=each,
+            search_type=search_type,
+            dimensions=tuple(name.strip() for name in dimensions.split(",")),
+            data_state=data_state,
+            filters=tuple(map(parse_filter, filters)),
+            aggregation_type=aggregation_type,
+        )
+        for each in sites
+    ]
+    query, today = queries[0], pacific_today()
     first_day, last_day = choose_days(days, start, end, today, is_hourly=query.is_hourly)
+    if sites_file is not None:
+        _refuse_with_sites(record_file, report_file)
+        many = ManyRequest(
+            queries,
+            first_day,
+            last_day,
+            today,
+            settings,
+            database,
+            waits_for_database,
+            telemetry,
+            sources,
+            choose_credentials_for(settings, sites),
+            store,
+        )
+        return run_and_report_many(many, wants_progress=wants_progress, wants_json=wants_json)
     report = RunReport(report_file, database) if report_file is not None else None
-    credentials = choose_credentials(settings, site)
+    credentials = choose_credentials(settings, query.site_url)
     with recording(record_file, database) as recorder:
         request = BackfillRequest(
             query,
@@ -220,6 +257,18 @@ def command(
     if summary.status == "complete" and not wants_json:
         say(next_text(request))
     return EXIT_CODES.get(summary.status, FAILED)
+
+
+def _sites(site: str | None, sites_file: str | None) -> list[str]:
+    if (site is None) == (sites_file is None):
+        raise UsageError("name a SITE, or give a list of properties with --sites FILE")
+    return [site] if site is not None else read_sites(str(sites_file))
+
+
+def _refuse_with_sites(record_file: Path | None, report_file: Path | None) -> None:
+    for flag, file in (("--record", record_file), ("--report", report_file)):
+        if file is not None:
+            raise UsageError(f"{flag} is about one property: name a SITE instead of --sites")
 
 
 def run_and_report(

@@ -15,12 +15,16 @@ from typing import Self
 from rich.console import Console
 from rich.text import Text
 
+from gsc_trio.cli.group_frame import group_frame
+from gsc_trio.cli.group_snapshot import GroupSnapshot
 from gsc_trio.cli.live_frame import frame
 from gsc_trio.cli.live_region import LiveRegion
 from gsc_trio.cli.log_lines import LogLines
 from gsc_trio.cli.look import look_for
 from gsc_trio.cli.output import drop_the_rest, one_line, tell
 from gsc_trio.cli.snapshot import ProgressSnapshot
+
+Snapshot = ProgressSnapshot | GroupSnapshot
 
 _WITHOUT_CURSOR = ("dumb", "unknown")
 """Values of TERM for terminals whose cursor cannot be moved."""
@@ -43,7 +47,7 @@ class Display:
     ) -> None:
         """Leave the terminal as it was."""
 
-    def show(self, snapshot: ProgressSnapshot, notes: Sequence[str], is_last: bool) -> None:
+    def show(self, snapshot: Snapshot, notes: Sequence[str], is_last: bool) -> None:
         """Show how the run is doing.
 
         Args:
@@ -65,15 +69,13 @@ class LineDisplay(Display):
     def __init__(self) -> None:
         self._shown: tuple[int, ...] = ()
 
-    def show(self, snapshot: ProgressSnapshot, notes: Sequence[str], is_last: bool) -> None:
+    def show(self, snapshot: Snapshot, notes: Sequence[str], is_last: bool) -> None:
         """Print a line, unless nothing has changed since the last one."""
         for note in notes:
             self.tell(note)
-        counts = (snapshot.pages, snapshot.pages_waiting, snapshot.retries)
-        if counts != self._shown or is_last:
-            self._shown = counts
-            time_text = snapshot.time_text(is_last=is_last)
-            self.tell(f"{snapshot.days_text()}, {snapshot.counts_text()}, {time_text}")
+        if snapshot.counts != self._shown or is_last:
+            self._shown = snapshot.counts
+            self.tell(snapshot.line(is_last=is_last))
 
 
 class LiveDisplay(Display):
@@ -105,10 +107,14 @@ class LiveDisplay(Display):
         for line in self._log.take():
             tell(line)
 
-    def show(self, snapshot: ProgressSnapshot, notes: Sequence[str], is_last: bool) -> None:
+    def show(self, snapshot: Snapshot, notes: Sequence[str], is_last: bool) -> None:
         """Draw the picture."""
         width, height = self._console.size
-        lines = frame(snapshot, width, height, look_for(self._console), is_last=is_last)
+        look = look_for(self._console)
+        if isinstance(snapshot, GroupSnapshot):
+            lines = group_frame(snapshot, width, height, look, is_last=is_last)
+        else:
+            lines = frame(snapshot, width, height, look, is_last=is_last)
         above = [*map(Text, self._log.take()), *map(_note, notes)]
         with self._while_it_is_there():
             self._region.draw(lines, above)

@@ -69,6 +69,14 @@ class SettingsSources:
         )
 
 
+def live_settings(sources: SettingsSources | None, settings: Settings) -> LiveSettings | None:
+    """What SIGHUP changes; None if there is no settings file to read again."""
+    if sources is None or sources.file is None:
+        return None
+    setting = settings.max_concurrency
+    return LiveSettings(sources, settings, None if setting == 1 else Concurrency(setting))
+
+
 @attrs.define(eq=False)
 class LiveSettings:
     """The settings of a run that has a settings file. Made before signals are received.

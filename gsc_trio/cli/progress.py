@@ -7,13 +7,14 @@ it from a thread, since a terminal that is stopped (Ctrl-S) blocks whoever write
 from __future__ import annotations
 
 from collections import Counter
+from typing import Protocol
 
 import attrs
 import trio
 from trio_util import periodic
 
 from gsc_trio.cli.day_states import DayStates
-from gsc_trio.cli.display import Display
+from gsc_trio.cli.display import Display, Snapshot
 from gsc_trio.cli.gauges import QuotaGauge, RowRate
 from gsc_trio.cli.snapshot import FETCHING, ProgressSnapshot
 from gsc_trio.errors import (
@@ -112,7 +113,7 @@ class Progress:
                 self._pages_known += 1
                 self._queue_depth += 1
             case JobsRetried(jobs, error):
-                self._retry_reasons[_reason_of(error)] += len(jobs)
+                self._retry_reasons[reason_of(error)] += len(jobs)
             case _:
                 pass
 
@@ -136,7 +137,7 @@ class Progress:
                 self._last_failure = str(error)
             case QuotaPaused(key, seconds, error):
                 self._paused_until = trio.current_time() + seconds
-                self._pause_reason = _reason_of(error)
+                self._pause_reason = reason_of(error)
                 self._notes.append(f"{key} pauses for {seconds:.3g} s: {error}")
             case QuotaApproaching(key, used, limit):
                 self._notes.append(
@@ -202,7 +203,7 @@ class Progress:
         return notes
 
 
-def _reason_of(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Why something failed, in a word or two."""
     if isinstance(error, ApiError):
         facts = _REASONS.get(type(error)) or error.reason or error.status
@@ -211,13 +212,23 @@ def _reason_of(error: BaseException) -> str:
     return type(error).__name__
 
 
-async def keep_showing(progress: Progress, display: Display) -> None:
+class Watched(Protocol):
+    """What progress is shown of."""
+
+    def snapshot(self) -> Snapshot | None:
+        """What to show now, if there is anything."""
+
+    def take_notes(self) -> list[str]:
+        """What else happened since the last time."""
+
+
+async def keep_showing(progress: Watched, display: Display) -> None:
     """Show how the run is doing, again and again until cancelled."""
     async for _ in periodic(display.interval_seconds):
         await show(progress, display)
 
 
-async def show(progress: Progress, display: Display, *, is_last: bool = False) -> None:
+async def show(progress: Watched, display: Display, *, is_last: bool = False) -> None:
     """Show how the run is doing now."""
     snapshot = progress.snapshot()
     if snapshot is not None:

@@ -15,8 +15,8 @@ from trio_util import move_on_when
 from gsc_trio.access import TokenSource
 from gsc_trio.backfill import backfill
 from gsc_trio.cli.display import Display
-from gsc_trio.cli.live_settings import LiveSettings, SettingsSources
-from gsc_trio.cli.progress import Progress, keep_showing, show
+from gsc_trio.cli.live_settings import SettingsSources, live_settings
+from gsc_trio.cli.progress import Progress, Watched, keep_showing, show
 from gsc_trio.cli.run_report import RunReport, keep_record
 from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.cli.stores import STORES
@@ -61,14 +61,6 @@ class BackfillRequest:
     store: str = "sqlite"
     """What the database is: one of `gsc_trio.cli.stores.STORES`."""
 
-    def live_settings(self) -> LiveSettings | None:
-        """What SIGHUP changes; None if there is no settings file to read again."""
-        if self.sources is None or self.sources.file is None:
-            return None
-        setting = self.settings.max_concurrency
-        concurrency = None if setting == 1 else Concurrency(setting)
-        return LiveSettings(self.sources, self.settings, concurrency)
-
 
 async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary:
     """Run a backfill; a signal halts it.
@@ -79,8 +71,8 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
         DatabaseInUseError: another process writes to it, and nobody wants to wait.
         StorageError: the database cannot say what is there.
     """
-    halt_switch, live_settings = HaltSwitch(), request.live_settings()
-    concurrency = live_settings.concurrency if live_settings else None
+    halt_switch, live = HaltSwitch(), live_settings(request.sources, request.settings)
+    concurrency = live.concurrency if live else None
     site = request.query.site_url
     async with (
         open_telemetry(
@@ -93,7 +85,7 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
             halt_switch,
             request.settings.grace_seconds,
             display.tell,
-            live_settings,
+            live,
         )
         async with opened_store(
             request.database,
@@ -183,8 +175,15 @@ async def opened_store(
 async def shown_progress(display: Display) -> AsyncIterator[Progress]:
     """An instrument, and a task that shows what it has counted until the body ends."""
     progress = Progress()
+    async with shown(progress, display):
+        yield progress
+
+
+@asynccontextmanager
+async def shown(progress: Watched, display: Display) -> AsyncIterator[None]:
+    """A task that shows what was counted until the body ends."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keep_showing, progress, display)
-        yield progress
+        yield
         nursery.cancel_scope.cancel()
     await show(progress, display, is_last=True)

@@ -59,6 +59,15 @@ class ProgressSnapshot:
     """Why it stops, or stopped, before its plan is done."""
 
     @property
+    def counts(self) -> tuple[int, ...]:
+        """What has changed if something moved."""
+        return self.pages, self.pages_waiting, self.retries
+
+    def line(self, *, is_last: bool) -> str:
+        """One line that says it all."""
+        return f"{self.days_text()}, {self.counts_text()}, {self.time_text(is_last=is_last)}"
+
+    @property
     def end(self) -> dt.date:
         """The last day of the range."""
         return self.start + dt.timedelta(days=len(self.day_states) - 1)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,19 +84,53 @@ def settings_of_account(settings: Settings, account: str | None) -> Settings:
     return attrs.evolve(settings, account=account, key_file=None)
 
 
+def choose_credentials_for(
+    settings: Settings, site_urls: Iterable[str]
+) -> Mapping[str, TokenSource | None]:
+    """The same for many properties; those of one account have one source, so it is renewed once.
+
+    Args:
+        settings: what was asked for.
+        site_urls: the properties.
+
+    Raises:
+        UsageError: as for `choose_credentials`.
+    """
+    if settings.access_token or settings.key_file or settings.account:
+        return dict.fromkeys(site_urls, choose_credentials(settings))
+    stored = accounts_file(settings)
+    names, pinned = _stored_names(stored, settings), stored.sites()
+    sources: dict[str | None, TokenSource | None] = {}
+    chosen: dict[str, TokenSource | None] = {}
+    for site_url in site_urls:
+        name = _name_for(names, pinned, site_url)
+        if name not in sources:
+            sources[name] = source_of(stored, name) if name else choose_credentials(settings)
+        chosen[site_url] = sources[name]
+    return chosen
+
+
 def _stored_name(stored: AccountsFile, settings: Settings, site_url: str) -> str | None:
     """The stored account to take when nobody named one; None if there is none.
 
     Raises:
         UsageError: there are several.
     """
+    return _name_for(_stored_names(stored, settings), stored.sites(), site_url)
+
+
+def _stored_names(stored: AccountsFile, settings: Settings) -> Sequence[str]:
+    """The accounts that are for the address that is asked."""
     is_google = is_google_host(settings.api_root)
-    names = [
+    return [
         name
         for name, account in stored.accounts().items()
         if is_google_host(token_uri_of(account)) == is_google
     ]
-    pinned = stored.sites().get(site_url)
+
+
+def _name_for(names: Sequence[str], sites: Mapping[str, str], site_url: str) -> str | None:
+    pinned = sites.get(site_url)
     if pinned in names:
         return pinned
     if len(names) > 1:

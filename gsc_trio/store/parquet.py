@@ -112,6 +112,8 @@ class ParquetStore(SqliteStore):
         self.root = path.parent.parent
         """The folder."""
         self._datasets: dict[Dataset, Dataset] = {}
+        # They are written under one name, before they have their own.
+        self._one_file_at_a_time = trio.Lock()
 
     async def begin_run(
         self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
@@ -138,6 +140,21 @@ class ParquetStore(SqliteStore):
         await self._forget(dataset, lost)
         return {day: what for day, what in stored.items() if day not in lost}
 
+    async def stored_days(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """What is there; a complete day without its file is not.
+
+        Args and errors are those of `SqliteStore.stored_days`.
+        """
+        stored = dict(await super().stored_days(query, start, end))
+        if not stored:
+            return stored
+        published = await self._published(await self._dataset(query), start, end)
+        return {
+            day: what for day, what in stored.items() if day in published or not what.is_complete
+        }
+
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
     ) -> Collection[dt.date]:
@@ -163,7 +180,8 @@ class ParquetStore(SqliteStore):
             read = partial(read_day, dataset=dataset, day=day)
             content = await self._with_connection(read, "read")
             if content is not None:
-                await trio.to_thread.run_sync(self._write_file, dataset, day, content)
+                async with self._one_file_at_a_time:
+                    await trio.to_thread.run_sync(self._write_file, dataset, day, content)
                 published.append(day)
         if published:
             await self._with_connection(partial(delete_days, dataset, published))

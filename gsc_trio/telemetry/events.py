@@ -25,6 +25,8 @@ class RunStarted:
     """Days that are missing or not complete."""
     days_stored: tuple[dt.date, ...] = ()
     """Days of the range that were complete before."""
+    properties: int = 1
+    """How many properties have something to fetch; of several, ``site_url`` says how many."""
 
 
 @attrs.frozen

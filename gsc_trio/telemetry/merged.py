@@ -55,13 +55,13 @@ class MergedRuns:
         """All of it begins.
 
         Args:
-            properties: how many there are.
+            properties: how many have something to fetch.
             start: the first day of any.
             end: the last day of any.
             days_planned: how many days are to be fetched, of all of them.
         """
         what = "1 property" if properties == 1 else f"{properties:,} properties"
-        self._instruments.handle(RunStarted(what, start, end, days_planned))
+        self._instruments.handle(RunStarted(what, start, end, days_planned, (), properties))
 
     def finish(self, status: str, reason: str, duration_seconds: float) -> None:
         """All of it is over; parameters as for `RunFinished`."""

@@ -65,7 +65,7 @@ def test_help_teaches(name: str, run_cli: RunCli) -> None:
 def test_backfill_has_the_options_of_the_issue(run_cli: RunCli) -> None:
     options = {option for each in parameters_of("backfill") for option in each.opts}
     assert options == {
-        *("site", "--days", "--start", "--end", "--db", "--dimensions", "--search-type"),
+        *("site", "--sites", "--days", "--start", "--end", "--db", "--dimensions", "--search-type"),
         *("--data-state", "--max-concurrency", "--batch-size", "--max-queue-size"),
         *("--max-in-flight", "--queries-per-minute", "--api-root", "--access-token", "--config"),
         *("--filter", "--aggregation-type", "--store"),

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from gsc_trio.cli.display import Display, LineDisplay, LiveDisplay, choose_display
+from gsc_trio.cli.display import Display, LineDisplay, LiveDisplay, Snapshot, choose_display
 from gsc_trio.cli.progress import Progress, keep_showing, show
 from gsc_trio.cli.snapshot import ProgressSnapshot, duration_text
 from gsc_trio.errors import (
@@ -232,7 +232,7 @@ async def test_a_terminal_that_is_stopped_holds_up_nothing_but_the_display() -> 
     class Stopped(Display):
         interval_seconds = 0.001
 
-        def show(self, snapshot: ProgressSnapshot, notes: Sequence[str], is_last: bool) -> None:
+        def show(self, snapshot: Snapshot, notes: Sequence[str], is_last: bool) -> None:
             resumed.wait(10)
 
     progress = started(days=3)
