@@ -56,6 +56,11 @@ class QuotaKey:
             return 0 if self.probe_is_out else min(available, 1)
         return available
 
+    def is_idle(self, now: float) -> bool:
+        """Whether it knows nothing that a new key would not know."""
+        is_paused = now < self.paused_until or self.pauses_in_a_row or self.needs_probe
+        return not (self.line or is_paused or self.window.used(now))
+
     def available_at(self, count: int, now: float) -> float:
         """When ``count`` permits may be had; infinity if only an answer can tell."""
         if self.needs_probe:

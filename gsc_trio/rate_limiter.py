@@ -41,6 +41,10 @@ from gsc_trio.telemetry.instrument import Instruments
 WINDOW_SECONDS = 60.0
 """Google counts queries per minute (Source: Search Console API usage limits)."""
 
+MANY_KEYS = 500
+"""When there are so many keys, or twice as many as were in use the last time, those of sites that
+were asked about long ago are forgotten."""
+
 APPROACHING_SHARE = 0.8
 """From this share of a limit on, its use is told."""
 
@@ -93,6 +97,7 @@ class RateLimiter:
         self._instruments = instruments or Instruments()
         self._project = QuotaKey(QuotaWindow("project", project_queries_per_minute, WINDOW_SECONDS))
         self._keys: dict[str, QuotaKey] = {}
+        self._most_keys = MANY_KEYS
 
     @classmethod
     def from_settings(cls, settings: Settings, instruments: Instruments | None = None) -> Self:
@@ -269,6 +274,14 @@ class RateLimiter:
         for key in waiter.keys:
             key.leave(waiter)
         self._leave_project_line(waiter)
+        if len(self._keys) > self._most_keys:
+            self._forget_idle_keys()
+
+    def _forget_idle_keys(self) -> None:
+        """Thousands of properties may be asked about by one limiter, a few at a time."""
+        now = trio.current_time()
+        self._keys = {label: key for label, key in self._keys.items() if not key.is_idle(now)}
+        self._most_keys = max(MANY_KEYS, 2 * len(self._keys))
 
     def _leave_project_line(self, waiter: Waiter) -> None:
         if waiter in self._project.line:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gsc_trio.errors import LoadQuotaExceededError, RateLimitExceededError
 from gsc_trio.permits import CANCEL_GRACE_SECONDS, Grant
 from gsc_trio.quota_window import CLOCK_DRIFT
-from gsc_trio.rate_limiter import Limited, RateLimiter
+from gsc_trio.rate_limiter import MANY_KEYS, Limited, RateLimiter
 from gsc_trio.telemetry.events import Event, QuotaApproaching, QuotaPaused
 from gsc_trio.telemetry.instrument import Instruments
 from gsc_trio.testing.virtual_time import run_in_virtual_time
@@ -413,3 +413,22 @@ async def test_a_waiter_is_not_woken_by_what_cannot_serve_it_sooner() -> None:
                 # Whoever is woken becomes runnable at once.
                 assert trio.lowlevel.current_statistics().tasks_runnable == 0
                 nursery.cancel_scope.cancel()
+
+
+async def test_keys_of_sites_that_were_asked_about_long_ago_are_forgotten(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    limiter = RateLimiter(queries_per_minute=5, project_queries_per_minute=1_000_000)
+    with await limiter.acquire("me", "busy", 5) as held:
+        held.mark_sent(5)
+        for number in range(3 * MANY_KEYS):
+            for user in ("you", "they"):
+                with await limiter.acquire(user, f"site {number}") as grant:
+                    grant.mark_sent(1)
+                    grant.settle()
+            await trio.sleep(15)
+        assert len(limiter._keys) <= MANY_KEYS + 1
+        # What is held or was used within the minute is still counted.
+        assert isinstance(limiter.check_rate("someone", "busy"), Limited)
+        assert isinstance(limiter.check_rate("someone", f"site {number}", 4), Limited)
+        assert isinstance(limiter.check_rate("you", "fresh", 5), Limited)
