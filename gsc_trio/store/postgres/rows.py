@@ -99,6 +99,9 @@ def replace_rows(
         for data in encoded(dataset_id, day, start_row, without_equals(rows, hashes)):
             sending.write(data)
     if may_repeat and start_row > 0:
+        # Rows that have just come are in no statistics yet, and for the few that the planner
+        # expects it would compare each with each: half a minute for a full page, not 25 ms.
+        connection.execute("SET LOCAL enable_nestloop = off")
         return connection.execute(_delete_older(dimensions, partition), page).rowcount
     return 0
 
