@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -108,11 +108,32 @@ def start(
     def open_instruments(settings: Settings) -> AbstractAsyncContextManager[list[Instrument]]:
         return open_telemetry(telemetry, settings, site="")
 
-    # Its warnings are about jobs and connections; a traceback would say nothing more.
-    logging.basicConfig(stream=sys.stderr, format="%(name)s: %(message)s", level=logging.WARNING)
+    _log_in_lines(telemetry.tell)
     runner = ShardRunner(address, name, shards, credentials, open_instruments, telemetry.tell)
     options = WorkerOptions(address, name, shards_at_once, silent_seconds, until_idle)
     telemetry.tell(
         f"{name}: up to {shards_at_once} of {len(shards):,} shards at once, from {address}"
     )
     return COMPLETE if work(options, runner.run, telemetry.tell) else FAILED
+
+
+class _Lines(logging.Handler):
+    """Tells what libraries log, a line each; a traceback of theirs would say nothing more."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell one."""
+        cause = record.exc_info[1] if record.exc_info else None
+        while cause is not None and cause.__cause__ is not None:
+            cause = cause.__cause__
+        details = f": {cause!r}" if cause is not None else ""
+        self._tell(f"{record.name}: {record.getMessage()}{details}")
+
+
+def _log_in_lines(tell: Callable[[str], None]) -> None:
+    logging.basicConfig(handlers=[_Lines(tell)], level=logging.WARNING)
+    # It tries to connect again and again, and says so each time; what comes of it is told by us.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)

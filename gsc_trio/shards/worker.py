@@ -40,6 +40,9 @@ from gsc_trio.store.postgres.address import Address
 POLL_SECONDS = 5.0
 """How often a worker looks for jobs that nobody told it of: those that were put back."""
 
+POOL_SECONDS = 10.0
+"""How long a worker waits for a connection to the database before it counts as lost."""
+
 STORAGE_PAUSE_SECONDS = 15
 """How long a shard waits whose database failed."""
 
@@ -144,7 +147,10 @@ class _Worker:
     async def work(self) -> bool:
         options = self.options
         connector = procrastinate.PsycopgConnector(
-            conninfo=options.address.conninfo, min_size=1, max_size=options.shards_at_once + 3
+            conninfo=options.address.conninfo,
+            min_size=1,
+            max_size=options.shards_at_once + 3,
+            timeout=POOL_SECONDS,
         )
         app = procrastinate.App(connector=connector)
         app.job_manager = self._jobs = ShardJobs(connector)
@@ -168,7 +174,7 @@ class _Worker:
                     )
                 )
                 watching = asyncio.create_task(self._watch())
-                self._heed_signals(working)
+                self._heed_signals(working, watching)
                 try:
                     await working
                 except asyncio.CancelledError:
@@ -189,7 +195,7 @@ class _Worker:
                 self.tell("silent workers cannot be looked for: the database does not answer")
             await asyncio.sleep(self.options.heartbeat_seconds)
 
-    def _heed_signals(self, working: asyncio.Task[None]) -> None:
+    def _heed_signals(self, *tasks: asyncio.Task[None]) -> None:
         loop = asyncio.get_running_loop()
 
         def heed(name: str) -> None:
@@ -201,7 +207,8 @@ class _Worker:
                 )
                 halt = Halt(f"interrupted by {name}", status="interrupted")
                 self._give(lambda switch: switch.request(halt))
-                working.cancel()
+                for task in tasks:
+                    task.cancel()
             else:
                 self._give(HaltSwitch.hurry)
 

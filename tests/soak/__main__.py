@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from tests.soak import fuzz_multipart, kill_rounds, shared_quota, worlds
+from tests.soak import fuzz_multipart, kill_rounds, shard_rounds, shared_quota, worlds
 
 PROGRESS_SECONDS = 15.0
 
@@ -98,6 +98,18 @@ def soak_shared_quota(queries_per_minute: int, tell: Callable[[str], None]) -> I
         yield Result(f"24 h of a shared quota × {max_concurrency}", figures, int(not is_kept))
 
 
+def soak_shards(seconds: float, tell: Callable[[str], None]) -> Iterator[Result]:
+    """Real workers on a real Postgres, killed and stopped."""
+    what = "three workers on Postgres, killed and stopped"
+    try:
+        report = shard_rounds.run_shard_rounds(seconds, tell=lambda each: tell(str(each)))
+    except kill_rounds.BrokenPromiseError as error:
+        click.echo(error, err=True)
+        yield Result(what, str(error).splitlines()[0], 1)
+        return
+    yield Result(what, shard_rounds.figures(report), 0)
+
+
 class Teller:
     """Prints now and then."""
 
@@ -117,7 +129,7 @@ class Teller:
     "--part",
     "chosen",
     multiple=True,
-    type=click.Choice(["kills", "multipart", "quota", "worlds"]),
+    type=click.Choice(["kills", "multipart", "quota", "shards", "worlds"]),
     help="Only this one; may be given several times. By default all.",
 )
 @click.option("--seeds", default=100_000, show_default=True, help="How many simulated worlds.")
@@ -127,6 +139,12 @@ class Teller:
 @click.option(
     "--queries-per-minute", default=60, show_default=True, help="The quota that is shared."
 )
+@click.option(
+    "--shard-seconds",
+    default=300.0,
+    show_default=True,
+    help="How long workers are killed and stopped.",
+)
 def main(
     *,
     chosen: tuple[str, ...],
@@ -135,6 +153,7 @@ def main(
     kills: int,
     inputs: int,
     queries_per_minute: int,
+    shard_seconds: float,
 ) -> None:
     """Do for long what the tests do in short; exit 1 if a promise is broken."""
     tell = Teller()
@@ -142,6 +161,7 @@ def main(
         "kills": lambda: soak_kills(kills, tell),
         "multipart": lambda: soak_multipart(inputs, tell),
         "quota": lambda: soak_shared_quota(queries_per_minute, tell),
+        "shards": lambda: soak_shards(shard_seconds, tell),
         "worlds": lambda: soak_worlds(seeds, first_seed, tell),
     }
     table = Table("what", "figures", "broken", "minutes", title="soak")

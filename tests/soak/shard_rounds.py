@@ -180,6 +180,16 @@ def _count(report: ShardReport, fake: FakeSearchConsole, seconds: float) -> None
     report.refused = fake.quota.refused
 
 
+def figures(report: ShardReport) -> str:
+    """In words."""
+    return (
+        f"{report.kills} kills, {report.stops} stops, {report.take_overs} take-overs in "
+        f"{report.seconds:.0f} s; {report.rows:,} rows, 0 lost, 0 doubled; {report.queries:,} "
+        f"queries, {report.asked_twice} of them a second time, 0 refused; at most "
+        f"{report.peak_of_a_user} of {QUERIES_PER_MINUTE} of a user in any 60 s"
+    )
+
+
 @click.command("python -m tests.soak.shard_rounds")
 @click.option("--seconds", default=300.0, show_default=True, help="For how long to strike.")
 @click.option("--seed", default=0, show_default=True, help="What the instants follow from.")
@@ -197,7 +207,7 @@ def main(seconds: float, seed: int) -> None:
         report = run_shard_rounds(seconds, seed, tell)
     except BrokenPromiseError as error:
         raise click.ClickException(f"{error}\nseed: {seed}") from None
-    click.echo(f"0 lost, 0 doubled, within the quota: {report}")
+    click.echo(figures(report))
 
 
 if __name__ == "__main__":
