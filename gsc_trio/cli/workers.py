@@ -112,7 +112,8 @@ def start(
     runner = ShardRunner(address, name, shards, credentials, open_instruments, telemetry.tell)
     options = WorkerOptions(address, name, shards_at_once, silent_seconds, until_idle)
     telemetry.tell(
-        f"{name}: up to {shards_at_once} of {len(shards):,} shards at once, from {address}"
+        f"{name}: works on up to {shards_at_once} shards at once that are queued in {address}; "
+        f"the settings file has {len(shards):,}"
     )
     return COMPLETE if work(options, runner.run, telemetry.tell) else FAILED
 

@@ -24,9 +24,8 @@ def test_a_killed_worker_is_taken_over(tmp_path: Path, postgres_address: str) ->
             assert second.stop() == 0
         assert any("its worker is silent" in line for line in second.said)
         lines = fleet.board()
-        assert {(line.status, line.worker, line.token) for line in lines.values()} == {
-            ("complete", "second", 2)
-        }
+        assert {(line.status, line.worker) for line in lines.values()} == {("complete", "second")}
+        assert all(line.token is not None and line.token >= 2 for line in lines.values())
         assert fleet.stored() == fleet.oracle()
 
 
