@@ -69,7 +69,9 @@ def read_address(dsn: str) -> Address:
     except Error:  # libpq's message may have a part of the password in it
         raise unclear from None
     host = str(facts.get("host") or os.environ.get("PGHOST") or "")
-    if "@" in host:  # a password with an @ in it
+    port = str(facts.get("port") or "0")
+    # With an @ or a / in it, a part of a password passes for one of these.
+    if "@" in f"{host}{facts.get('dbname')}" or not port.replace(",", "").isdecimal():
         raise unclear
     secrets = [str(facts[name]) for name in _SECRETS if facts.get(name)]
     secrets += [os.environ["PGPASSWORD"]] if os.environ.get("PGPASSWORD") else []

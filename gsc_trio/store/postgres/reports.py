@@ -97,7 +97,7 @@ _CANNIBALISATION = f"""SELECT * FROM (
   {_FROM_PERIOD} AND stored.data_date >= dataset.first_date
   GROUP BY stored.query, stored.page, {_DATASET}
 ), shared AS (
-  SELECT *, impressions::float8 / (SUM(impressions) OVER query)::float8 AS share,
+  SELECT *, impressions::float8 / NULLIF(SUM(impressions) OVER query, 0)::float8 AS share,
     (SUM(clicks) OVER query)::bigint AS query_clicks
   FROM page
   WINDOW query AS (PARTITION BY query, site_url, search_type, dimensions)
