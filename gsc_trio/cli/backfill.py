@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -31,7 +31,7 @@ from gsc_trio.cli.record import record_option, recording
 from gsc_trio.cli.run import BackfillRequest, run_backfill
 from gsc_trio.cli.run_report import RunReport
 from gsc_trio.cli.site_list import read_sites
-from gsc_trio.cli.stores import STORES
+from gsc_trio.cli.stores import STORES, file_of
 from gsc_trio.cli.summary_text import next_text, summary_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, telemetry_options
 from gsc_trio.credentials.choice import choose_credentials, choose_credentials_for
@@ -46,6 +46,9 @@ from gsc_trio.model import (
     SearchAnalyticsQuery,
 )
 from gsc_trio.summary import RunSummary
+
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
 
 EXIT_CODES = {"complete": COMPLETE, "interrupted": INTERRUPTED}
 """By a run's status; every other status is `FAILED`."""
@@ -113,14 +116,15 @@ under way end first. 1 is the rollback."""
 @click.option("--start", callback=read_date, metavar="DATE", help="The first day, as YYYY-MM-DD.")
 @click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
 @database_option(
-    "The SQLite database, or the folder of Parquet files; it is made if it is not there."
+    "The SQLite database or the folder of Parquet files, made if it is not there, or a Postgres "
+    "database as postgresql://USER@HOST/NAME."
 )
 @click.option(
     "--store",
     type=click.Choice(list(STORES)),
     default="sqlite",
     show_default=True,
-    help="What to write: an SQLite database, or Parquet files, one for each day.",
+    help="What a path is to be: an SQLite database, or Parquet files, one for each day.",
 )
 @click.option(
     "--dimensions",
@@ -183,7 +187,7 @@ def command(
     days: int | None,
     start: dt.date | None,
     end: dt.date | None,
-    database: Path,
+    database: Location,
     store: str,
     dimensions: str,
     search_type: str,
@@ -233,9 +237,9 @@ def command(
             store,
         )
         return run_and_report_many(many, wants_progress=wants_progress, wants_json=wants_json)
-    report = RunReport(report_file, database) if report_file is not None else None
+    report = RunReport(report_file, file_of(database)) if report_file is not None else None
     credentials = choose_credentials(settings, query.site_url)
-    with recording(record_file, database) as recorder:
+    with recording(record_file, file_of(database)) as recorder:
         request = BackfillRequest(
             query,
             first_day,

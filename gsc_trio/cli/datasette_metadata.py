@@ -26,7 +26,7 @@ Examples:
 
 
 @click.command("datasette-metadata", help=HELP, short_help="Describe a database to Datasette.")
-@database_option("The SQLite database of a backfill.")
+@database_option("The SQLite database of a backfill.", takes_addresses=False)
 def command(database: Path) -> int:
     """Print it."""
     say(json.dumps(datasette_metadata(database), indent=2))

@@ -19,6 +19,7 @@ from gsc_trio.cli.fake_server import FakeServerOptions
 from gsc_trio.cli.options import progress_option
 from gsc_trio.cli.output import say
 from gsc_trio.cli.run import BackfillRequest, run_backfill
+from gsc_trio.cli.stores import PathOnly
 from gsc_trio.cli.summary_text import next_text
 from gsc_trio.cli.telemetry import TelemetryOptions, telemetry_options
 from gsc_trio.config import Settings
@@ -51,7 +52,7 @@ Examples:
 @click.option(
     "--db",
     "database",
-    type=click.Path(path_type=Path),
+    type=PathOnly(),
     default="gsc-trio-demo.db",
     show_default=True,
     metavar="PATH",

@@ -34,7 +34,7 @@ class Comparison:
 def compare(request: BackfillRequest, simulated: SimulatedProperty) -> Comparison:
     """Compare every day of a request, by page and query, with the property it came from."""
     query, total, differences = request.query, 0, []
-    with closing(sqlite3.connect(request.database)) as connection:
+    with closing(sqlite3.connect(str(request.database))) as connection:
         for day in days_backwards(request.start, request.end):
             rows = simulated.rows(day, query.search_type, query.dimensions)
             held = set(_facts(rows))

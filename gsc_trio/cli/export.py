@@ -59,7 +59,7 @@ Parquet and DuckDB need two more libraries:
 
 @click.command("export", help=HELP, short_help="Copy a database to Parquet, CSV or DuckDB.")
 @click.argument("target", type=click.Path(path_type=Path))
-@database_option("The SQLite database of a backfill; it may be in use.")
+@database_option("The SQLite database of a backfill; it may be in use.", takes_addresses=False)
 @click.option(
     "--format",
     "format_",

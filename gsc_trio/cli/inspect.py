@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -16,8 +16,9 @@ import trio
 
 from gsc_trio.cli.asking import Asking, asking_options
 from gsc_trio.cli.failures import COMPLETE, FAILED
-from gsc_trio.cli.options import json_option
+from gsc_trio.cli.options import database_option, json_option
 from gsc_trio.cli.output import say, say_json, tell
+from gsc_trio.cli.stores import open_database
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.client import SearchConsole
 from gsc_trio.dates import PACIFIC_TIME
@@ -32,8 +33,11 @@ from gsc_trio.inspection import (
 )
 from gsc_trio.model import check_site_url
 from gsc_trio.site_urls import check_url, is_within, property_of
-from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+from gsc_trio.store.database import Database
 from gsc_trio.wire.inspection import Inspection
+
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
 
 CONCURRENCY = 10
 """How many URLs are under way at once: an inspection takes Google a second and more."""
@@ -75,7 +79,7 @@ class InspectRequest:
     asking: Asking
     urls: tuple[str, ...]
     site_url: str | None
-    database: Path | None
+    database: Location | None
     per_minute: int
     per_day: int
     concurrency: int
@@ -108,12 +112,9 @@ class Outcome:
     help="A file with a URL on each line, beside those on the command line; - is stdin.",
 )
 @click.option("--site", "site_url", metavar="SITE", help="The property that all of them are in.")
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Keep the answers in this SQLite database; it is made if it is not there.",
+@database_option(
+    "Keep the answers in this SQLite database, made if it is not there, or in postgresql://…",
+    is_required=False,
 )
 @click.option(
     "--per-minute",
@@ -154,7 +155,7 @@ def command(
     urls: tuple[str, ...],
     source: str | None,
     site_url: str | None,
-    database: Path | None,
+    database: Location | None,
     per_minute: int,
     per_day: int,
     concurrency: int,
@@ -215,7 +216,7 @@ async def _inspect(request: InspectRequest) -> Outcome:
     async with AsyncExitStack() as stack:
         store = None
         if request.database is not None:
-            store = await stack.enter_async_context(open_sqlite_store(request.database))
+            store = await stack.enter_async_context(open_database(request.database))
         client = await stack.enter_async_context(request.asking.open())
         targets = await _targets(request, client)
         chosen = await _within_the_day(request, store, targets, outcome)
@@ -261,7 +262,7 @@ async def _targets(request: InspectRequest, client: SearchConsole) -> list[Targe
 
 
 async def _within_the_day(
-    request: InspectRequest, store: SqliteStore | None, targets: Sequence[Target], outcome: Outcome
+    request: InspectRequest, store: Database | None, targets: Sequence[Target], outcome: Outcome
 ) -> list[Target]:
     """Those that the day's quota of their property allows; the others are left."""
     midnight = dt.datetime.combine(dt.datetime.now(PACIFIC_TIME).date(), dt.time(), PACIFIC_TIME)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import attrs
 import click
 
+from gsc_trio.cli.stores import LocationType, PathOnly
 from gsc_trio.config import Settings, parse_setting, setting_range, setting_type
 from gsc_trio.config_sources import PROFILES
 from gsc_trio.errors import UsageError
@@ -63,13 +64,15 @@ def config_option(content: str = "settings") -> Decorator:
     )
 
 
-def database_option(text: str) -> Decorator:
-    """``--db PATH``, which must be given."""
+def database_option(
+    text: str, *, is_required: bool = True, takes_addresses: bool = True
+) -> Decorator:
+    """``--db PATH``; it may be the address of a Postgres database, unless that makes no sense."""
     return click.option(
         "--db",
         "database",
-        type=click.Path(path_type=Path),
-        required=True,
+        type=LocationType() if takes_addresses else PathOnly(),
+        required=is_required,
         metavar="PATH",
         help=text,
     )

@@ -26,7 +26,7 @@ record_option = click.option(
 
 
 @contextmanager
-def recording(path: Path | None, database: Path) -> Iterator[Recorder | None]:
+def recording(path: Path | None, database: Path | None) -> Iterator[Recorder | None]:
     """Record what the body runs, if there is a file to record to, and tell what became of it.
 
     Raises:
@@ -38,7 +38,7 @@ def recording(path: Path | None, database: Path) -> Iterator[Recorder | None]:
         return
     from gsc_trio.testing import open_recorder  # noqa: PLC0415 - few runs need the testing kit
 
-    if path.absolute() == database.absolute():
+    if database is not None and path.absolute() == database.absolute():
         raise UsageError(f"--record and --db are the same file, {path}: name another")
     with open_recorder(path) as recorder:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import trio
@@ -13,14 +14,16 @@ from gsc_trio.cli.options import database_option, json_option
 from gsc_trio.cli.output import one_line, say, say_json
 from gsc_trio.cli.run_report import check_can_render, render_to
 from gsc_trio.cli.snapshot import duration_text
-from gsc_trio.cli.stores import database_at
+from gsc_trio.cli.stores import database_at, file_of, open_database
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.errors import UsageError
 from gsc_trio.report.file import check_page_file
 from gsc_trio.report.record import from_json
 from gsc_trio.store.base import RecordedRun
 from gsc_trio.store.runs import RUNS_KEPT
-from gsc_trio.store.sqlite import open_sqlite_store
+
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
 
 HELP = f"""Write an HTML page about a run: how it went, how fast, and what was skipped and why.
 
@@ -48,7 +51,9 @@ _COLUMNS: dict[str, Side] = {
 
 
 @click.command("report", help=HELP, short_help="Write an HTML page about a run.")
-@database_option("The SQLite database of a backfill, or its folder of Parquet files.")
+@database_option(
+    "The database of a backfill: an SQLite file, a folder of Parquet files, or postgresql://…"
+)
 @click.option(
     "--run",
     "number",
@@ -66,7 +71,7 @@ _COLUMNS: dict[str, Side] = {
 @click.option("--list", "wants_list", is_flag=True, help="List the runs instead.")
 @json_option("Print JSON instead of writing a page.")
 def command(
-    database: Path,
+    database: Location,
     number: int | None,
     output: Path | None,
     force: bool,
@@ -87,13 +92,15 @@ def command(
         return COMPLETE
     path = output if output is not None else Path(f"gsc-trio-run-{run.number}.html")
     check_can_render()
-    check_page_file(path, database_at(database), replaces="anything" if force else "nothing")
+    check_page_file(
+        path, file_of(database_at(database)), replaces="anything" if force else "nothing"
+    )
     render_to(path, from_json(run.record))
     say(f"{path}: run {run.number}, {run.status}, {one_line(run.site_url)}")
     return COMPLETE
 
 
-def _show_list(database: Path, *, wants_json: bool) -> None:
+def _show_list(database: Location, *, wants_json: bool) -> None:
     runs = trio.run(_read_runs, database)
     if wants_json:
         say_json([_facts(run) for run in runs])
@@ -103,18 +110,18 @@ def _show_list(database: Path, *, wants_json: bool) -> None:
         say(f"{database} has no run recorded")
 
 
-async def _read_runs(database: Path) -> Sequence[RecordedRun]:
-    async with open_sqlite_store(database_at(database), read_only=True) as store:
+async def _read_runs(database: Location) -> Sequence[RecordedRun]:
+    async with open_database(database_at(database), read_only=True) as store:
         return await store.runs()
 
 
-async def _read_run(database: Path, number: int | None) -> RecordedRun:
+async def _read_run(database: Location, number: int | None) -> RecordedRun:
     """The run that is asked for.
 
     Raises:
         UsageError: it is not there.
     """
-    async with open_sqlite_store(database_at(database), read_only=True) as store:
+    async with open_database(database_at(database), read_only=True) as store:
         run = await store.run(number)
         runs = await store.runs() if run is None else ()
     if run is not None:

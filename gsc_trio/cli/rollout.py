@@ -98,7 +98,8 @@ Exit codes: 0 all gates passed, 1 one failed, 2 wrong usage (nothing was changed
     "all. Fewer spend fewer queries.",
 )
 @database_option(
-    "The SQLite database; it is made if it is not there, and must have none of these days."
+    "The SQLite database; it is made if it is not there, and must have none of these days.",
+    takes_addresses=False,
 )
 @click.option(
     "--dimensions",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,20 +18,21 @@ from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.progress import Progress, Watched, keep_showing, show
 from gsc_trio.cli.run_report import RunReport, keep_record
 from gsc_trio.cli.signals import halt_on_signals
-from gsc_trio.cli.stores import STORES
+from gsc_trio.cli.stores import file_of, open_to_fill
 from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
 from gsc_trio.client import open_search_console, user_of
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
-from gsc_trio.errors import DatabaseInUseError
+from gsc_trio.errors import DatabaseInUseError, UsageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.report.recorder import RunRecorder
-from gsc_trio.store.sqlite import SqliteStore
+from gsc_trio.store.database import Database
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.instrument import Instrument
 
 if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
     from gsc_trio.testing import Recorder
 
 
@@ -46,7 +46,7 @@ class BackfillRequest:
     today: dt.date
     """The current date in Pacific time, looked up once."""
     settings: Settings
-    database: Path
+    database: Location
     waits_for_database: bool = False
     """Whether to wait while another process writes to the database."""
     telemetry: TelemetryOptions = attrs.field(factory=TelemetryOptions)
@@ -108,7 +108,7 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
 async def _run(
     request: BackfillRequest,
     display: Display,
-    store: SqliteStore,
+    store: Database,
     halt_switch: HaltSwitch,
     concurrency: Concurrency | None,
     instruments: Sequence[Instrument],
@@ -150,24 +150,26 @@ async def _run(
 
 @asynccontextmanager
 async def opened_store(
-    database: Path,
+    database: Location,
     display: Display,
     halt_switch: HaltSwitch,
     *,
     waits: bool,
     kind: str = "sqlite",
-) -> AsyncIterator[SqliteStore | None]:
+) -> AsyncIterator[Database | None]:
     """The store; None if the run was halted while it waited for another process."""
-    store, open_store = None, STORES[kind]
+    store = None
+    if waits and file_of(database) is None:
+        raise UsageError("--wait waits for a file; in Postgres datasets have a writer each")
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_store(database))
+            store = await stack.enter_async_context(open_to_fill(database, kind))
         except DatabaseInUseError as error:
             if not waits:
                 raise DatabaseInUseError(f"{error}, or use --wait") from None
             await trio.to_thread.run_sync(display.tell, f"{error}; waiting for it")
             async with move_on_when(halt_switch.requested.wait):
-                store = await stack.enter_async_context(open_store(database, wait=True))
+                store = await stack.enter_async_context(open_to_fill(database, kind, wait=True))
         yield store
 
 

@@ -16,7 +16,7 @@ from gsc_trio.report.file import check_page_file, write_page
 from gsc_trio.report.record import RunRecord, to_json
 from gsc_trio.report.recorder import RunRecorder
 from gsc_trio.store.base import RecordedRun
-from gsc_trio.store.sqlite import SqliteStore
+from gsc_trio.store.database import Database
 from gsc_trio.summary import RunSummary
 
 
@@ -26,14 +26,14 @@ class RunReport:
 
     Args:
         path: where it is to be; the page of an earlier run is replaced.
-        database: what the run writes to.
+        database: the file that the run writes to, if it is one.
 
     Raises:
         UsageError: the page could not be made or written. Nothing was changed.
     """
 
     path: Path
-    database: Path
+    database: Path | None
     record: RunRecord | None = None
     """What there is to show, once the run is over."""
 
@@ -78,7 +78,7 @@ async def keep_record(
     summary: RunSummary,
     query: SearchAnalyticsQuery,
     settings: Settings,
-    store: SqliteStore,
+    store: Database,
     display: Display,
 ) -> RunRecord:
     """Put together what is known of a run, and store it; if that fails, it is told and no more."""

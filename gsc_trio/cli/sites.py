@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -12,11 +11,14 @@ import trio
 
 from gsc_trio.cli.asking import Asking, asking_options
 from gsc_trio.cli.failures import COMPLETE
-from gsc_trio.cli.options import json_option
+from gsc_trio.cli.options import database_option, json_option
 from gsc_trio.cli.output import say, say_json, tell
+from gsc_trio.cli.stores import open_database
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.store.base import Coverage
-from gsc_trio.store.sqlite import open_sqlite_store
+
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
 
 HELP = """List the properties that the account can see, with its permission level.
 
@@ -56,16 +58,10 @@ class ListedSite:
 
 
 @click.command("sites", help=HELP, short_help="List the properties that an account can see.")
-@click.option(
-    "--db",
-    "database",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A database: tell what it has of each property.",
-)
+@database_option("A database: tell what it has of each property.", is_required=False)
 @asking_options
 @json_option("Print a JSON list of objects.")
-def command(database: Path | None, wants_json: bool, **flags: Any) -> int:
+def command(database: Location | None, wants_json: bool, **flags: Any) -> int:
     """Ask, look, print."""
     asking = Asking.from_flags(flags)
     sites = trio.run(_listed_sites, asking, database)
@@ -78,10 +74,10 @@ def command(database: Path | None, wants_json: bool, **flags: Any) -> int:
     return COMPLETE
 
 
-async def _listed_sites(asking: Asking, database: Path | None) -> list[ListedSite]:
+async def _listed_sites(asking: Asking, database: Location | None) -> list[ListedSite]:
     coverages: Sequence[Coverage] = ()
     if database is not None:  # before a question is spent on it
-        async with open_sqlite_store(database, read_only=True) as store:
+        async with open_database(database, read_only=True) as store:
             coverages = await store.coverage()
     async with asking.open() as client:
         levels = {site.site_url: site.permission_level for site in await client.list_sites()}

@@ -5,20 +5,31 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gsc_trio.export.dataset import Dataset
 from gsc_trio.filters import filters_as_text
 from gsc_trio.model import SEARCH_TYPES_WITHOUT_POSITION, SearchAnalyticsQuery
 from gsc_trio.store.schema import column_of, dimensions_as_text
 
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
+
 LAST_DAYS = 28
 
 
-def example_commands(query: SearchAnalyticsQuery, database: Path, last_day: dt.date) -> list[str]:
+def example_commands(
+    query: SearchAnalyticsQuery, database: Location, last_day: dt.date
+) -> list[str]:
     """Commands for a shell, one a line."""
-    path = shlex.quote(str(database))
-    queries = (_quoted(sql) for sql in example_queries(query, last_day))
-    return [f"gsc-trio status --db {path}", *(f"sqlite3 -box {path} {sql}" for sql in queries)]
+    place = shlex.quote(str(database))
+    if isinstance(database, Path):
+        program, rounded_as = f"sqlite3 -box {place}", "{}"
+    else:  # Postgres rounds nothing else to decimals
+        program, rounded_as = f"psql {place} -c", "({})::numeric"
+    queries = example_queries(query, last_day, rounded_as)
+    commands = [f"{program} {_quoted(sql)}" for sql in queries]
+    return [f"gsc-trio status --db {place}", *commands]
 
 
 def parquet_commands(query: SearchAnalyticsQuery, folder: Path, last_day: dt.date) -> list[str]:
@@ -36,8 +47,16 @@ def parquet_commands(query: SearchAnalyticsQuery, folder: Path, last_day: dt.dat
     ]
 
 
-def example_queries(query: SearchAnalyticsQuery, last_day: dt.date) -> list[str]:
-    """Clicks by day, and the top values of the last dimension over four weeks."""
+def example_queries(
+    query: SearchAnalyticsQuery, last_day: dt.date, rounded_as: str = "{}"
+) -> list[str]:
+    """Clicks by day, and the top values of the last dimension over four weeks.
+
+    Args:
+        query: whose.
+        last_day: the newest.
+        rounded_as: how a number is written that is to be rounded.
+    """
     view, position = _view_of(query)
     chosen = (
         f"FROM {view} WHERE site_url = {_literal(query.site_url)} "
@@ -47,18 +66,23 @@ def example_queries(query: SearchAnalyticsQuery, last_day: dt.date) -> list[str]
     if view in {"filtered_impression", "hourly_impression"}:
         chosen += f" AND filters = {_literal(filters_as_text(query.filters))}"
         chosen += f" AND aggregation_type = {_literal(query.aggregation_type)}"
-    return _queries(query, last_day, position, chosen)
+    return _queries(query, last_day, position, chosen, rounded_as)
 
 
 def _queries(
-    query: SearchAnalyticsQuery, last_day: dt.date, position: str, chosen: str
+    query: SearchAnalyticsQuery,
+    last_day: dt.date,
+    position: str,
+    chosen: str,
+    rounded_as: str = "{}",
 ) -> list[str]:
     sums = "SUM(clicks) AS clicks, SUM(impressions) AS impressions"
     by_day = f"SELECT data_date, {sums} {chosen} GROUP BY 1 ORDER BY 1 DESC LIMIT 7"
     if not query.dimensions:
         return [by_day]
     if query.search_type not in SEARCH_TYPES_WITHOUT_POSITION:
-        sums += f", ROUND(SUM({position}) / SUM(impressions) + 1, 1) AS position"
+        average = f"SUM({position}) / SUM(impressions) + 1"
+        sums += f", ROUND({rounded_as.format(average)}, 1) AS position"
     dimension = query.dimensions[-1]
     column = "url" if dimension == "page" else column_of(dimension)
     first_day = last_day - dt.timedelta(days=LAST_DAYS - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -13,10 +13,12 @@ from gsc_trio.cli.failures import COMPLETE
 from gsc_trio.cli.kind_text import kind_text
 from gsc_trio.cli.options import database_option, json_option
 from gsc_trio.cli.output import say, say_json
-from gsc_trio.cli.stores import database_at
+from gsc_trio.cli.stores import database_at, open_database
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.store.base import Coverage
-from gsc_trio.store.sqlite import open_sqlite_store
+
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
 
 HELP = """Say what a database holds, for each property, search type and set of dimensions.
 
@@ -45,9 +47,11 @@ _COLUMNS: dict[str, Side] = {
 
 
 @click.command("status", help=HELP, short_help="Say what a database holds.")
-@database_option("The SQLite database of a backfill, or its folder of Parquet files.")
+@database_option(
+    "The database of a backfill: an SQLite file, a folder of Parquet files, or postgresql://…"
+)
 @json_option("Print a JSON list of objects.")
-def command(database: Path, wants_json: bool) -> int:
+def command(database: Location, wants_json: bool) -> int:
     """Look, print."""
     coverages = trio.run(_coverage, database)
     if wants_json:
@@ -59,8 +63,8 @@ def command(database: Path, wants_json: bool) -> int:
     return COMPLETE
 
 
-async def _coverage(database: Path) -> Sequence[Coverage]:
-    async with open_sqlite_store(database_at(database), read_only=True) as store:
+async def _coverage(database: Location) -> Sequence[Coverage]:
+    async with open_database(database_at(database), read_only=True) as store:
         return await store.coverage()
 
 

@@ -1,20 +1,140 @@
-"""What a backfill can write to, by the names that ``--store`` has for them."""
+"""Where a command's data is: what ``--db`` may be, and the store that it opens.
+
+An SQLite file, a folder of Parquet files, or the address of a Postgres database. psycopg is loaded
+for an address only.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import click
+
+from gsc_trio.errors import UsageError
+from gsc_trio.store.database import Database
 from gsc_trio.store.parquet import ledger_of, open_parquet_store
-from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
+from gsc_trio.store.sqlite import open_sqlite_store
 
-OpenStore = Callable[..., AbstractAsyncContextManager[SqliteStore]]
+if TYPE_CHECKING:
+    from gsc_trio.store.postgres.address import Address
+
+    Location = Path | Address
+    """What ``--db`` names."""
+
+OpenStore = Callable[..., AbstractAsyncContextManager[Database]]
 
 STORES: Mapping[str, OpenStore] = {"sqlite": open_sqlite_store, "parquet": open_parquet_store}
-"""Each takes a path, and ``wait``."""
+"""What a backfill can write to at a path, by the names that ``--store`` has for them. Each takes a
+path, and ``wait``."""
+
+_SCHEMES = ("postgresql://", "postgres://")
 
 
-def database_at(path: Path) -> Path:
-    """The database that tells what is stored at a path: a folder of Parquet files has one."""
-    return ledger_of(path) if ledger_of(path).is_file() else path
+class LocationType(click.ParamType):  # type: ignore[type-arg] # before click 8.4 it took none
+    """A path, or an address of a Postgres database."""
+
+    name = "location"
+
+    def convert(
+        self, value: str | Location, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Location:
+        """Read what was given.
+
+        Raises:
+            UsageError: it is an address that cannot be understood, or psycopg is missing.
+        """
+        if not isinstance(value, str):
+            return value
+        if not value.startswith(_SCHEMES):
+            return Path(value)
+        _check_psycopg()
+        from gsc_trio.store.postgres.address import read_address  # noqa: PLC0415 - needs psycopg
+
+        return read_address(value)
+
+
+class PathOnly(click.Path):
+    """A path, for commands that cannot work with a Postgres database."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Path:
+        """Read what was given.
+
+        Raises:
+            UsageError: it is an address.
+        """
+        if str(value).startswith(_SCHEMES):
+            command = ctx.info_name if ctx is not None else "this command"
+            raise UsageError(f"{command} cannot work with a Postgres database: name an SQLite file")
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment, arg-type]
+        return path
+
+
+def open_database(
+    location: Location, *, create: bool = True, read_only: bool = False
+) -> AbstractAsyncContextManager[Database]:
+    """Open what ``--db`` names, for commands that do not care what it is.
+
+    Args:
+        location: a path, or an address.
+        create: make a file if there is none. In Postgres the tables are made if need be.
+        read_only: change nothing.
+    """
+    if isinstance(location, Path):
+        return open_sqlite_store(location, create=create, read_only=read_only)
+    from gsc_trio.store.postgres.store import open_postgres_store  # noqa: PLC0415 - needs psycopg
+
+    return open_postgres_store(location.conninfo, read_only=read_only)
+
+
+def open_to_fill(
+    location: Location, kind: str, *, wait: bool = False
+) -> AbstractAsyncContextManager[Database]:
+    """Open what a run writes to.
+
+    Args:
+        location: a path, or an address.
+        kind: what a path is: one of `STORES`.
+        wait: when another process writes to a file, wait until it has ended.
+
+    Raises:
+        UsageError: the two do not go together.
+    """
+    if isinstance(location, Path):
+        return STORES[kind](location, wait=wait)
+    if kind != "sqlite":
+        raise UsageError(f"--store {kind} writes to a folder: leave it out, or name one with --db")
+    return open_database(location)
+
+
+def database_at(location: Location) -> Location:
+    """What tells what is stored at a location: a folder of Parquet files has a database in it."""
+    if isinstance(location, Path) and ledger_of(location).is_file():
+        return ledger_of(location)
+    return location
+
+
+def is_there(location: Location) -> bool:
+    """Whether there may be anything; of a Postgres database only opening it tells."""
+    return not isinstance(location, Path) or location.exists()
+
+
+def file_of(location: Location) -> Path | None:
+    """The file that must not be written over, if it is one."""
+    return location if isinstance(location, Path) else None
+
+
+def _check_psycopg() -> None:
+    try:
+        import psycopg  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"a Postgres database needs psycopg ({error}): pip install 'gsc-trio[postgres]'"
+        ) from None

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from gsc_trio.cli.kind_text import kind_text
 from gsc_trio.cli.run import BackfillRequest
 from gsc_trio.cli.sql_examples import example_commands, parquet_commands
+from gsc_trio.cli.stores import is_there
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.summary import RunSummary
 
@@ -23,15 +26,18 @@ def summary_text(summary: RunSummary, request: BackfillRequest) -> str:
     else:
         lines += _counts(summary)
     lines.append(f"  database: {request.database}")
-    if not is_complete and request.database.exists():
+    if not is_complete and is_there(request.database):
         lines.append("  what was fetched is kept: the same command goes on from here")
     return "\n".join(lines)
 
 
 def next_text(request: BackfillRequest) -> str:
     """What to try now."""
-    make = parquet_commands if request.store == "parquet" else example_commands
-    commands = make(request.query, request.database, request.end)
+    query, database, end = request.query, request.database, request.end
+    if request.store == "parquet" and isinstance(database, Path):
+        commands = parquet_commands(query, database, end)
+    else:
+        commands = example_commands(query, database, end)
     return "\n".join(["", "Try next:", *(f"  {command}" for command in commands)])
 
 

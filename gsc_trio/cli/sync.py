@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -27,6 +27,7 @@ from gsc_trio.cli.options import (
 from gsc_trio.cli.output import one_line, say, say_json
 from gsc_trio.cli.run import opened_store, shown_progress
 from gsc_trio.cli.signals import halt_on_signals
+from gsc_trio.cli.stores import is_there, open_database
 from gsc_trio.cli.summary_text import query_text
 from gsc_trio.cli.telemetry import (
     TelemetryOptions,
@@ -42,11 +43,13 @@ from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.store.datasets import dataset_queries
-from gsc_trio.store.sqlite import open_sqlite_store
 from gsc_trio.sync.budget import BudgetedRateLimiter
 from gsc_trio.sync.run import GOOD, TargetResult, sync
 from gsc_trio.sync.targets import SyncTarget, read_targets
 from gsc_trio.telemetry.instrument import Instruments
+
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
 
 HELP = """Bring a database up to date: days that are new, were not final, or are missing.
 
@@ -86,7 +89,7 @@ Exit codes: 0 up to date, or --max-requests is reached; 1 something failed, the 
 class _Request:
     targets: Sequence[SyncTarget]
     settings: Settings
-    database: Path
+    database: Location
     max_requests: int | None
     waits_for_database: bool
     telemetry: TelemetryOptions
@@ -95,7 +98,7 @@ class _Request:
 
 @click.command("sync", help=HELP, short_help="Bring a database up to date.")
 @click.argument("sites", nargs=-1, metavar="[SITE]...")
-@database_option("The SQLite database; it is made if it is not there.")
+@database_option("The SQLite database, made if it is not there, or postgresql://…")
 @click.option(
     "--max-requests",
     type=click.IntRange(1),
@@ -118,7 +121,7 @@ class _Request:
 def command(
     *,
     sites: tuple[str, ...],
-    database: Path,
+    database: Location,
     max_requests: int | None,
     data_state: str | None,
     waits_for_database: bool,
@@ -159,7 +162,7 @@ def command(
 
 
 def _choose(
-    sites: Sequence[str], listed: Sequence[SyncTarget], database: Path
+    sites: Sequence[str], listed: Sequence[SyncTarget], database: Location
 ) -> Sequence[SyncTarget]:
     """What is to be kept up to date.
 
@@ -167,7 +170,7 @@ def _choose(
         UsageError: nothing, or a name that no property has.
     """
     stored: Sequence[SyncTarget] = []
-    if database.exists() and (not listed or sites):
+    if is_there(database) and (not listed or sites):
         stored = [SyncTarget(query) for query in trio.run(_stored, database)]
     if not sites:
         if not listed and not stored:
@@ -184,8 +187,9 @@ def _choose(
     return chosen
 
 
-async def _stored(database: Path) -> Sequence[SearchAnalyticsQuery]:
-    async with open_sqlite_store(database, read_only=True) as store:
+async def _stored(database: Location) -> Sequence[SearchAnalyticsQuery]:
+    # In Postgres it makes the tables that are still missing.
+    async with open_database(database, read_only=isinstance(database, Path)) as store:
         return dataset_queries(await store.coverage())
 
 
@@ -246,7 +250,7 @@ def exit_code(results: Sequence[TargetResult]) -> int:
     return COMPLETE if statuses <= set(GOOD) else FAILED
 
 
-def summary_text(results: Sequence[TargetResult], database: Path) -> str:
+def summary_text(results: Sequence[TargetResult], database: Location) -> str:
     """A line for each target, and one for all."""
     if all(result.status == "nothing to do" for result in results):
         return f"nothing to do: {database} is up to date"

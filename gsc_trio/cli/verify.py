@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -30,6 +30,7 @@ from gsc_trio.cli.options import (
 from gsc_trio.cli.output import one_line, say, say_json
 from gsc_trio.cli.run import shown_progress
 from gsc_trio.cli.signals import halt_on_signals
+from gsc_trio.cli.stores import open_database
 from gsc_trio.cli.summary_text import query_text
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown
 from gsc_trio.client import open_search_console
@@ -41,12 +42,15 @@ from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch, following
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.rate_limiter import RateLimiter
+from gsc_trio.store.database import Database
 from gsc_trio.store.datasets import dataset_queries
-from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 from gsc_trio.summary import RunSummary
 from gsc_trio.verify.judge import DEFECTS, NO_DEFECTS, DayVerdict, Totals
 from gsc_trio.verify.run import DatasetReport, verify
 from gsc_trio.verify.totals import fetch_totals
+
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
 
 HELP = f"""Compare what a database holds with its ledger, and with Google's totals.
 
@@ -94,7 +98,7 @@ _COLUMNS = {
 
 @attrs.frozen
 class _Request:
-    database: Path
+    database: Location
     site: str | None
     start: dt.date
     end: dt.date
@@ -120,7 +124,7 @@ class _Outcome:
 
 @click.command("verify", help=HELP, short_help="Compare a database with Google's totals.")
 @click.argument("site", required=False)
-@database_option("The SQLite database of a backfill.")
+@database_option("The database of a backfill: an SQLite file, or postgresql://…")
 @click.option("--offline", "is_offline", is_flag=True, help="Ask nobody: rows against ledger only.")
 @click.option(
     "--repair",
@@ -138,7 +142,7 @@ class _Outcome:
 def command(
     *,
     site: str | None,
-    database: Path,
+    database: Location,
     is_offline: bool,
     repairs: bool,
     start: dt.date | None,
@@ -181,7 +185,7 @@ async def _run(request: _Request, display: Display) -> _Outcome:
             halt_on_signals, halt_switch, request.settings.grace_seconds, display.tell
         )
         # What is sent is recorded, so that a run right after stays within the quota, too.
-        async with open_sqlite_store(
+        async with open_database(
             request.database, create=False, read_only=request.is_offline and not request.repairs
         ) as store:
             queries = await _queries(store, request)
@@ -212,7 +216,7 @@ async def _run(request: _Request, display: Display) -> _Outcome:
     return _Outcome(reports, is_interrupted, days_marked)
 
 
-async def _mark(store: SqliteStore, reports: Sequence[DatasetReport]) -> int:
+async def _mark(store: Database, reports: Sequence[DatasetReport]) -> int:
     marked = 0
     for report in reports:
         days = report.days_to_fetch_again(pacific_today())
@@ -221,7 +225,7 @@ async def _mark(store: SqliteStore, reports: Sequence[DatasetReport]) -> int:
     return marked
 
 
-async def _queries(store: SqliteStore, request: _Request) -> Sequence[SearchAnalyticsQuery]:
+async def _queries(store: Database, request: _Request) -> Sequence[SearchAnalyticsQuery]:
     queries = dataset_queries(await store.coverage())
     if request.site is None:
         return queries
@@ -234,7 +238,7 @@ async def _queries(store: SqliteStore, request: _Request) -> Sequence[SearchAnal
 
 async def _fetch(
     settings: Settings,
-    store: SqliteStore,
+    store: Database,
     limiter: RateLimiter,
     credentials: Mapping[str, TokenSource | None],
     display: Display,

@@ -21,12 +21,12 @@ _DATABASE_FILES = ("", "-wal", "-shm", "-journal", LOCK_SUFFIX)
 """What the files of a database end in, after its name."""
 
 
-def check_page_file(path: Path, database: Path, *, replaces: str = "nothing") -> None:
+def check_page_file(path: Path, database: Path | None, *, replaces: str = "nothing") -> None:
     """Refuse a path that no page can be written to; nothing is changed.
 
     Args:
         path: where the page is to be.
-        database: what must never be replaced, nor the files that go with it.
+        database: what must never be replaced, nor the files that go with it; None for no file.
         replaces: what may be there already: ``nothing``, a ``page`` of ours, or ``anything``.
 
     Raises:
@@ -47,13 +47,16 @@ def check_page_file(path: Path, database: Path, *, replaces: str = "nothing") ->
         raise UsageError(f"the folder of {path} does not exist: create it or name another file")
     if is_folder:
         raise UsageError(f"{path} is a folder: name a file in it")
-    beside = os.path.realpath(path).removeprefix(os.path.realpath(database))
-    if beside in _DATABASE_FILES:
+    if database is not None and _beside(path, database) in _DATABASE_FILES:
         raise UsageError(f"{path} belongs to the database: name another file for the report")
     if exists:
         _check_replaced(path, replaces, is_file=is_file)
     if not os.access(path.parent, os.W_OK):
         raise UsageError(f"{path} cannot be written: no permission to write to {path.parent}")
+
+
+def _beside(path: Path, database: Path) -> str:
+    return os.path.realpath(path).removeprefix(os.path.realpath(database))
 
 
 def _check_replaced(path: Path, replaces: str, *, is_file: bool) -> None:

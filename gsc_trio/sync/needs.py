@@ -14,7 +14,7 @@ import attrs
 
 from gsc_trio.dates import last_final_day, oldest_day, oldest_hourly_day
 from gsc_trio.paginator import days_backwards
-from gsc_trio.store.sqlite import SqliteStore
+from gsc_trio.store.database import Database
 from gsc_trio.sync.targets import SyncTarget
 
 
@@ -35,7 +35,7 @@ class Needs:
         return len(self.missing) + len(self.outdated) + len(self.fresh)
 
 
-async def needs_of(store: SqliteStore, target: SyncTarget, today: dt.date) -> Needs:
+async def needs_of(store: Database, target: SyncTarget, today: dt.date) -> Needs:
     """Compare what is stored with what is to be there.
 
     Args:
@@ -63,7 +63,7 @@ async def needs_of(store: SqliteStore, target: SyncTarget, today: dt.date) -> Ne
     return Needs(wanted - complete - outdated, outdated, fresh)
 
 
-async def _hours(store: SqliteStore, target: SyncTarget, today: dt.date) -> Needs:
+async def _hours(store: Database, target: SyncTarget, today: dt.date) -> Needs:
     """By the hour nothing is ever final: the last days are fetched anew each time."""
     start = max(await _first_day(store, target, today), oldest_hourly_day(today))
     stored = await store.stored_days(target.query, start, today)
@@ -72,7 +72,7 @@ async def _hours(store: SqliteStore, target: SyncTarget, today: dt.date) -> Need
     return Needs(set(days_backwards(start, today)) - complete - fresh, frozenset(), fresh)
 
 
-async def _first_day(store: SqliteStore, target: SyncTarget, today: dt.date) -> dt.date:
+async def _first_day(store: Database, target: SyncTarget, today: dt.date) -> dt.date:
     oldest = oldest_day(today)
     if target.days is not None:
         start = last_final_day(today) - dt.timedelta(days=target.days - 1)

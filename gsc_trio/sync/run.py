@@ -25,7 +25,7 @@ from gsc_trio.client import SearchConsole
 from gsc_trio.errors import PermissionDeniedError, StorageError
 from gsc_trio.halt import HaltSwitch, following
 from gsc_trio.model import Halt, SearchAnalyticsQuery
-from gsc_trio.store.sqlite import SqliteStore
+from gsc_trio.store.database import Database
 from gsc_trio.summary import RunSummary
 from gsc_trio.sync.budget import BudgetedRateLimiter
 from gsc_trio.sync.needs import Needs, needs_of
@@ -74,7 +74,7 @@ class _Run:
 
 
 async def sync(
-    store: SqliteStore,
+    store: Database,
     targets: Sequence[SyncTarget],
     open_client: OpenClient,
     limiter: BudgetedRateLimiter,
@@ -140,7 +140,7 @@ async def sync(
 class _Sync:
     """What all targets share."""
 
-    store: SqliteStore
+    store: Database
     limiter: BudgetedRateLimiter
     outer: HaltSwitch
     instruments: Iterable[Instrument]

@@ -17,7 +17,7 @@ from gsc_trio.dates import oldest_day
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.store.audit import AuditedDay
-from gsc_trio.store.sqlite import SqliteStore
+from gsc_trio.store.database import Database
 from gsc_trio.summary import RunSummary
 from gsc_trio.verify.judge import DayVerdict, Totals, is_comparable, judge, totals_query
 
@@ -66,7 +66,7 @@ class DatasetReport:
 
 
 async def verify(
-    store: SqliteStore,
+    store: Database,
     queries: Sequence[SearchAnalyticsQuery],
     fetch: FetchTotals | None,
     *,
@@ -110,7 +110,7 @@ async def verify(
 
 
 async def _audit(
-    store: SqliteStore,
+    store: Database,
     query: SearchAnalyticsQuery,
     start: dt.date,
     end: dt.date,

@@ -30,7 +30,7 @@ import attrs
 import click
 import trio
 
-from gsc_trio.cli.stores import STORES, database_at
+from gsc_trio.cli.stores import STORES, database_at, file_of
 from gsc_trio.config import Settings
 from gsc_trio.export.dataset import StoredRow, read_datasets, read_day, read_days
 from gsc_trio.export.parquet_folder import read_file
@@ -201,8 +201,8 @@ def served(fake: App) -> Iterator[str]:
 
 def committed_jobs(database: Path) -> set[Job]:
     """What the ledger holds, in a database that may not be complete yet; it must be sound."""
-    file = database_at(database)
-    if not file.is_file():
+    file = file_of(database_at(database))
+    if file is None or not file.is_file():
         return set()
     with closing(sqlite3.connect(file)) as connection:
         [(verdict,)] = connection.execute("PRAGMA integrity_check").fetchall()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from urllib.parse import quote, urlencode
 
 import attrs
 from psycopg import Error
@@ -36,7 +37,7 @@ class Address:
     """Where a database is and who asks; `read_address` makes it."""
 
     name: str
-    """As it may be shown: ``postgresql://user@host:port/database``."""
+    """As it may be shown: ``postgresql://user@host:port/database``, without the password."""
     conninfo: str = attrs.field(repr=False)
     """As libpq takes it, with the password."""
     _secrets: tuple[str, ...] = attrs.field(repr=False)
@@ -75,13 +76,18 @@ def read_address(dsn: str) -> Address:
         raise unclear
     secrets = [str(facts[name]) for name in _SECRETS if facts.get(name)]
     secrets += [os.environ["PGPASSWORD"]] if os.environ.get("PGPASSWORD") else []
-    for name, value in _DEFAULTS.items():
-        facts.setdefault(name, value)
-    return Address(_shown(facts, host), make_conninfo("", **facts), tuple(secrets))
+    conninfo = make_conninfo("", **{**_DEFAULTS, **facts})
+    return Address(_shown(facts, host), conninfo, tuple(secrets))
 
 
 def _shown(facts: Mapping[str, object], host: str) -> str:
     user = f"{facts['user']}@" if facts.get("user") else ""
     port = f":{facts['port']}" if facts.get("port") else ""
     place = host.replace("/", "%2F")  # the folder of a socket
-    return f"postgresql://{user}{place}{port}/{facts.get('dbname') or ''}"
+    others = {
+        name: value
+        for name, value in facts.items()
+        if name not in {"user", "host", "port", "dbname", *_SECRETS} and value is not None
+    }
+    options = f"?{urlencode(others, quote_via=quote)}" if others else ""
+    return f"postgresql://{user}{place}{port}/{facts.get('dbname') or ''}{options}"
