@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 import trio
@@ -21,6 +21,7 @@ from trio_util import periodic
 from gsc_trio import (
     SearchAnalyticsQuery,
     Settings,
+    Store,
     backfill,
     open_search_console,
     open_sqlite_store,
@@ -37,6 +38,7 @@ class ClientTask(msgspec.Struct):
 
     api_root: str
     database: str
+    """A path, or the address of a Postgres database."""
     site_url: str
     search_type: str
     dimensions: tuple[str, ...]
@@ -85,7 +87,7 @@ async def run(task: ClientTask) -> ClientResult:
     ):
         if task.watches_event_loop:
             nursery.start_soon(_watch_event_loop, lag_seconds)
-        async with open_sqlite_store(task.database) as store:
+        async with _open_store(task.database) as store:
             began, cpu_before = time.perf_counter(), _cpu_seconds()
             summary = await backfill(
                 client,
@@ -106,6 +108,14 @@ async def run(task: ClientTask) -> ClientResult:
         cpu_seconds=_cpu_seconds() - cpu_before,
         lag_seconds=sorted(lag_seconds),
     )
+
+
+def _open_store(database: str) -> AbstractAsyncContextManager[Store]:
+    if "://" not in database:
+        return open_sqlite_store(database)
+    from gsc_trio.store.postgres.store import open_postgres_store  # noqa: PLC0415 - needs psycopg
+
+    return open_postgres_store(database)
 
 
 @asynccontextmanager

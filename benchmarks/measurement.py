@@ -112,7 +112,7 @@ async def measure(
             telemetry=telemetry,
         )
         waited_before, began = seconds_of_waiting_for_a_core(), time.perf_counter()
-        result, memory = await _run_client(task)
+        result, memory = await run_client(task)
         waited = seconds_of_waiting_for_a_core() - waited_before
         waiting_share = waited / (time.perf_counter() - began)
         if result.status != "complete":
@@ -133,7 +133,12 @@ async def measure(
     )
 
 
-async def _run_client(task: ClientTask) -> tuple[ClientResult, list[MemorySample]]:
+async def run_client(task: ClientTask) -> tuple[ClientResult, list[MemorySample]]:
+    """Run a task in a process of its own.
+
+    Raises:
+        WrongAnswerError: it failed, or does not end.
+    """
     command = [sys.executable, "-m", "benchmarks.client", msgspec.json.encode(task).decode()]
     memory: list[MemorySample] = []
     with trio.move_on_after(MAX_SECONDS) as limit:

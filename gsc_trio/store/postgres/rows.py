@@ -31,9 +31,12 @@ from gsc_trio.store.schema import column_of
 CHUNK_ROWS = 2_048
 """How many rows are encoded at once."""
 
-_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 """Flags and the length of an extension: none. (Source: Postgres' manual, COPY, binary format)"""
-_END = b"\xff\xff"
+END = b"\xff\xff"
+
+_OTHER_FIELDS = 6
+"""What a row has beside its dimensions."""
 
 _POSTGRES_EPOCH = dt.date(2000, 1, 1).toordinal()
 
@@ -96,8 +99,10 @@ def replace_rows(
         partition, SQL(", ").join(map(Identifier, columns))
     )
     with connection.cursor().copy(copy) as sending:
-        for data in encoded(dataset_id, day, start_row, without_equals(rows, hashes)):
+        sending.write(HEADER)
+        for data in encoded_rows(dataset_id, day, start_row, without_equals(rows, hashes)):
             sending.write(data)
+        sending.write(END)
     if may_repeat and start_row > 0:
         # Rows that have just come are in no statistics yet, and for the few that the planner
         # expects it would compare each with each: half a minute for a full page, not 25 ms.
@@ -106,37 +111,35 @@ def replace_rows(
     return 0
 
 
-def encoded(dataset_id: int, day: dt.date, start_row: int, rows: Sequence[Row]) -> Iterator[bytes]:
-    """Rows in the binary format of ``COPY``, in chunks.
+def encoded_rows(
+    dataset_id: int, day: dt.date, start_row: int, rows: Sequence[Row]
+) -> Iterator[bytes]:
+    """Rows in the binary format of ``COPY``, in chunks, to go between `HEADER` and `END`.
 
     Raises:
         ValueError: a value that Postgres has no place for.
     """
-    yield _HEADER
     days = day.toordinal() - _POSTGRES_EPOCH
-    field_count = 6 + len(rows[0].keys) if rows else 0
+    field_count = _OTHER_FIELDS + len(rows[0].keys) if rows else 0
     for first in range(0, len(rows), CHUNK_ROWS):
         parts: list[bytes] = []
-        chunk = rows[first : first + CHUNK_ROWS]
-        for number, row in enumerate(chunk, start_row + first):
-            parts.append(_head(field_count, 4, dataset_id, 4, days, 4, number))
-            for key in row.keys:
-                text = key.encode()
-                parts += (_length(len(text)), text)
-            parts.append(_encoded_measures(row))
+        add = parts.append
+        try:
+            for number, row in enumerate(rows[first : first + CHUNK_ROWS], start_row + first):
+                add(_head(field_count, 4, dataset_id, 4, days, 4, number))
+                for key in row.keys:
+                    text = key.encode()
+                    add(_length(len(text)))
+                    add(text)
+                clicks, impressions = round(row.clicks), round(row.impressions)
+                if row.position is None:
+                    add(_measures_without_position(8, clicks, 8, impressions, -1))
+                else:  # counted from 0, as BigQuery's export does
+                    sum_position = (row.position - 1.0) * impressions
+                    add(_measures(8, clicks, 8, impressions, 8, sum_position))
+        except struct.error as error:
+            raise ValueError(f"a number of {day} is too large: {error}") from None
         yield b"".join(parts)
-    yield _END
-
-
-def _encoded_measures(row: Row) -> bytes:
-    clicks, impressions = round(row.clicks), round(row.impressions)
-    try:
-        if row.position is None:
-            return _measures_without_position(8, clicks, 8, impressions, -1)
-        # Counted from 0, as BigQuery's export does.
-        return _measures(8, clicks, 8, impressions, 8, (row.position - 1.0) * impressions)
-    except struct.error as error:  # too large
-        raise ValueError(f"{row.clicks} clicks, {row.impressions} impressions: {error}") from None
 
 
 def _delete_older(dimensions: tuple[str, ...], partition: Identifier) -> Composed:
