@@ -2,8 +2,9 @@
 
 A block of ``sh`` is run by bash against the fake, in a folder with a small ``gsc.db``. What would
 take minutes is made smaller on the way, by a ``gsc-trio`` that comes first on the path: fewer days,
-a fast fake, a free port. A block that reads ``gsc.db-lock`` finds a backfill under way. What would
-serve until it is stopped, as Prometheus, only reads its configuration.
+a fast fake, a free port. A block that reads ``gsc.db-lock`` finds a backfill under way, one that
+names ``GSC_DATABASE`` a Postgres database. What would serve until it is stopped, as Prometheus,
+only reads its configuration.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tests.processes import running
 PROJECT = Path(__file__).parents[2]
 PLAYBOOK = sorted((PROJECT / "playbook").glob("*.md"))
 
-NOT_EVERYWHERE = {"curl", "jq", "prometheus", "promtool", "sqlite3"}
+NOT_EVERYWHERE = {"curl", "jq", "prometheus", "promtool", "psql", "sqlite3"}
 """Programs that a machine may lack."""
 
 SMALLER = f"""#!{sys.executable}
@@ -110,10 +111,18 @@ def surroundings(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("block", list(blocks()))
-def test_a_block_runs(block: str, surroundings: Path, run_cli: RunCli) -> None:
+def test_a_block_runs(
+    block: str,
+    surroundings: Path,
+    run_cli: RunCli,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for program in NOT_EVERYWHERE.intersection(re.findall(r"[\w-]+", block)):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
+    if "GSC_DATABASE" in block:
+        monkeypatch.setenv("GSC_DATABASE", request.getfixturevalue("postgres_address"))
     if "kill -HUP" in block:
         Path("gsc-trio.toml").write_text("max_concurrency = 3\n")
         with_file = ("--days", 300, "--batch-size", 1, "--config", "gsc-trio.toml")
