@@ -1,10 +1,8 @@
 """The store that comes with the package: one SQLite file.
 
-How it works. A store has one connection, and one thread at a time works with it: the methods are
-async, the work is in `trio.to_thread`, behind a limiter of one. Each method is one transaction,
-begun with ``BEGIN IMMEDIATE`` so that it waits for another program's before it has read anything.
-The log is a write-ahead log, which lets others read while a page is written, with
-``synchronous=FULL``: when a commit returns, the page is on the disk.
+How it works. Each method is one transaction, in a thread (`gsc_trio.store.transactions`). The log
+is a write-ahead log, which lets others read while a page is written, with ``synchronous=FULL``:
+when a commit returns, the page is on the disk.
 
 A page is done when its ledger entry is there, and that comes with the page's rows in the same
 transaction; pages that are ready at the same time may share one. So there is nothing to repair
@@ -12,9 +10,8 @@ after a crash: what the ledger does not name was never there. A page takes the p
 day had from its first row on, so writing a day or a page again leaves no row of the older answer
 (`gsc_trio.store.rows`).
 
-Responsible for: transactions, threads, and telling SQLite's errors in one clear line.
-Must never: leave a transaction open when a method ends, however it ends; abandon a thread that is
-at work (a cancelled write has happened or has not); decide what is fetched.
+Responsible for: opening and closing, and which SQL makes up a method.
+Must never: decide what is fetched.
 """
 
 from __future__ import annotations
@@ -27,11 +24,10 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
-    Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -39,18 +35,15 @@ from typing import TypeVar
 import outcome
 import trio
 
-from gsc_trio.errors import StorageError
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
 from gsc_trio.store.audit import AuditedDay, audit_day, days_with_anything
 from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, RecordedRun, StoredDay
 from gsc_trio.store.checkpoints import Checkpoints
 from gsc_trio.store.connection import (
-    as_storage_error,
     check_database,
     open_connection,
     open_for_checkpoints,
-    wait_for_others,
 )
 from gsc_trio.store.inspections import (
     count_inspections,
@@ -63,6 +56,7 @@ from gsc_trio.store.open_days import OpenDays
 from gsc_trio.store.quota import read_grants, write_grants
 from gsc_trio.store.rows import hashes_of, replace_rows
 from gsc_trio.store.runs import read_run, read_runs, write_run
+from gsc_trio.store.transactions import SqliteTransactions
 from gsc_trio.wire.inspection import Inspection
 
 T = TypeVar("T")
@@ -141,7 +135,7 @@ async def _close(close: Callable[[], Awaitable[None]]) -> None:
         await close()
 
 
-class SqliteStore:
+class SqliteStore(SqliteTransactions):
     """A `gsc_trio.store.base.Store` in a SQLite file; `open_sqlite_store` makes it.
 
     Methods may be called from several tasks; they take their turns. Each is all or nothing, also
@@ -156,15 +150,10 @@ class SqliteStore:
         limiter: trio.CapacityLimiter,
         checkpoints: Checkpoints | None = None,
     ) -> None:
-        self.path = path
-        """The file, as it was named."""
-        self._identity = path.stat()
-        self._connection = connection
-        self._limiter = limiter
+        super().__init__(path, connection, limiter)
         self._checkpoints = checkpoints
         self._open_days = OpenDays()
         self._moved_days = MovedDays()
-        self._is_patient = True
 
     async def begin_run(
         self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
@@ -410,64 +399,3 @@ class SqliteStore:
             StorageError: the database cannot be read.
         """
         return await self._transact(partial(read_run, self._connection, number), "read")
-
-    async def _transact(self, work: Callable[[], T], action: str = "write") -> T:
-        """Do the work in a thread, in one transaction."""
-        begin = "BEGIN IMMEDIATE" if action == "write" else "BEGIN"
-
-        def in_thread() -> T:
-            try:
-                with _transaction(self._connection, begin):
-                    result = work()
-                if action == "write":
-                    self._check_file()
-            except (sqlite3.Error, ValueError, OverflowError) as error:
-                self._be_patient(False)
-                raise as_storage_error(error, self.path, action) from error
-            if action == "write":  # whoever only reads waits for nobody
-                self._be_patient(True)
-            return result
-
-        return await self._run_in_thread(in_thread)
-
-    def _be_patient(self, is_patient: bool) -> None:
-        """Wait for other programs' transactions, but not once more after having done so in vain.
-
-        A run that halts, since the database stays locked, winds up in some more transactions.
-        """
-        if self._is_patient is not is_patient:
-            self._is_patient = is_patient
-            wait_for_others(self._connection, is_patient)
-
-    def _check_file(self) -> None:
-        """Notice that the file was removed, moved or replaced: SQLite would go on writing to it.
-
-        After the commit, so that no page counts as written that nobody will find.
-        """
-        try:
-            is_the_same = os.path.samestat(self.path.stat(), self._identity)
-        except OSError:
-            is_the_same = False
-        if not is_the_same:
-            raise StorageError(
-                f"{self.path} was removed or replaced while it was in use: put it back, or run "
-                "again to begin a new one"
-            )
-
-    async def _run_in_thread(self, work: Callable[[], T]) -> T:
-        """The one place where threads come in, so that simulations can do without."""
-        return await trio.to_thread.run_sync(work, limiter=self._limiter)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # Some errors, as a full disk, have rolled it back already.
-        with suppress(sqlite3.Error):
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        raise
