@@ -18,8 +18,8 @@ HELP = """Say which worker has which shard, since when, and how far it is.
 The token counts how often a shard was taken: a commit of anyone with an older one is refused. The
 states: queued; running; silent (its worker gives no sign of life, and another will take over);
 complete, failed, interrupted or taken over, as the latest run ended. Days, rows and queries are
-those of that run; of the targets (a property, a search type and a set of dimensions) those count
-that were up to date at its end.
+those of that run. A target is a property with a search type and a set of dimensions; those count
+that the run has brought up to date, and at its end all that are.
 
 \b
 Examples:

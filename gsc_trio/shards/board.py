@@ -92,7 +92,7 @@ class ShardLine:
     targets: int
     """Combinations of a property, a search type and dimensions that it has."""
     targets_done: int
-    """Those among them that are up to date; known when a run has ended."""
+    """Those among them that the run has brought up to date, and at its end all that are."""
     days: int
     """Days that the latest run completed."""
     rows: int

@@ -14,7 +14,7 @@ import trio
 from trio_util import periodic
 
 from gsc_trio.access import TokenSource
-from gsc_trio.client import SearchConsole, open_search_console, user_of
+from gsc_trio.client import open_search_console, user_of
 from gsc_trio.config import Settings
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import FencedError, StorageError
@@ -22,14 +22,20 @@ from gsc_trio.halt import HaltSwitch
 from gsc_trio.shards.board import Board, ShardProgress
 from gsc_trio.shards.plan import Shard
 from gsc_trio.shards.store import ShardStore
+from gsc_trio.shards.targets import sync_side_by_side
 from gsc_trio.shards.worker import ShardOutcome
 from gsc_trio.store.postgres.address import Address
 from gsc_trio.store.postgres.leases import take_lease
 from gsc_trio.store.postgres.store import open_postgres_store
-from gsc_trio.sync.budget import BudgetedRateLimiter
-from gsc_trio.sync.run import GOOD, TargetResult, sync
-from gsc_trio.telemetry.events import DayCompleted, Event, PageCommitted, RequestSent
-from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.sync.run import GOOD, TargetResult
+from gsc_trio.telemetry.events import (
+    DayCompleted,
+    Event,
+    PageCommitted,
+    PropertyFinished,
+    RequestSent,
+)
+from gsc_trio.telemetry.instrument import Instrument
 
 TELL_SECONDS = 5.0
 """How often a run tells how far it is."""
@@ -54,6 +60,8 @@ class ShardMeter:
                 self.progress = attrs.evolve(progress, rows=progress.rows + len(page.rows))
             case DayCompleted():
                 self.progress = attrs.evolve(progress, days=progress.days + 1)
+            case PropertyFinished(status=status) if status in GOOD:
+                self.progress = attrs.evolve(progress, targets_done=progress.targets_done + 1)
             case _:
                 pass
 
@@ -115,27 +123,19 @@ class ShardRunner:
     ) -> Sequence[TargetResult]:
         async with self.open_instruments(shard.settings) as more:
             instruments = [meter, *more]
-            limiter = BudgetedRateLimiter.from_settings(shard.settings, Instruments(instruments))
-
-            @asynccontextmanager
-            async def open_client(site: str) -> AsyncIterator[SearchConsole]:
-                async with open_search_console(
-                    shard.settings,
-                    limiter=limiter,
-                    credentials=self.credentials[shard.name],
-                    instruments=instruments,
-                ) as client:
-                    yield client
-
-            return await sync(
-                store,  # type: ignore[arg-type]
-                shard.targets,
-                open_client,
-                limiter,
-                today=pacific_today(),
-                halt_switch=halt_switch,
+            async with open_search_console(
+                shard.settings,
+                credentials=self.credentials[shard.name],
                 instruments=instruments,
-            )
+            ) as client:
+                return await sync_side_by_side(
+                    store,
+                    shard.targets,
+                    client,
+                    today=pacific_today(),
+                    halt_switch=halt_switch,
+                    instruments=instruments,
+                )
 
 
 @asynccontextmanager

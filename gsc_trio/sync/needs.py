@@ -8,14 +8,29 @@ fetches it anew, if the target wants such days.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Protocol
 
 import attrs
 
 from gsc_trio.dates import last_final_day, oldest_day, oldest_hourly_day
+from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.paginator import days_backwards
-from gsc_trio.store.database import Database
+from gsc_trio.store.base import Store, StoredDay
 from gsc_trio.sync.targets import SyncTarget
+
+
+class SyncStore(Store, Protocol):
+    """A store that can also say what is there; a `gsc_trio.store.database.Database` is one."""
+
+    async def stored_days(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """The days of which there is anything, as `begin_run` gives them."""
+
+    async def days_with_anything(self, query: SearchAnalyticsQuery) -> Sequence[dt.date]:
+        """The days that a query's ledger or its rows have, oldest first."""
 
 
 @attrs.frozen
@@ -35,7 +50,7 @@ class Needs:
         return len(self.missing) + len(self.outdated) + len(self.fresh)
 
 
-async def needs_of(store: Database, target: SyncTarget, today: dt.date) -> Needs:
+async def needs_of(store: SyncStore, target: SyncTarget, today: dt.date) -> Needs:
     """Compare what is stored with what is to be there.
 
     Args:
@@ -63,7 +78,7 @@ async def needs_of(store: Database, target: SyncTarget, today: dt.date) -> Needs
     return Needs(wanted - complete - outdated, outdated, fresh)
 
 
-async def _hours(store: Database, target: SyncTarget, today: dt.date) -> Needs:
+async def _hours(store: SyncStore, target: SyncTarget, today: dt.date) -> Needs:
     """By the hour nothing is ever final: the last days are fetched anew each time."""
     start = max(await _first_day(store, target, today), oldest_hourly_day(today))
     stored = await store.stored_days(target.query, start, today)
@@ -72,7 +87,7 @@ async def _hours(store: Database, target: SyncTarget, today: dt.date) -> Needs:
     return Needs(set(days_backwards(start, today)) - complete - fresh, frozenset(), fresh)
 
 
-async def _first_day(store: Database, target: SyncTarget, today: dt.date) -> dt.date:
+async def _first_day(store: SyncStore, target: SyncTarget, today: dt.date) -> dt.date:
     oldest = oldest_day(today)
     if target.days is not None:
         start = last_final_day(today) - dt.timedelta(days=target.days - 1)

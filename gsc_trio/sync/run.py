@@ -65,7 +65,7 @@ class TargetResult:
 
 
 @attrs.frozen
-class _Run:
+class TargetRun:
     """A part of a target that is one backfill."""
 
     query: SearchAnalyticsQuery
@@ -158,19 +158,21 @@ class _Sync:
     ) -> None:
         """Fetch what a target needs, with no more queries than its share."""
         result.status = "complete"
-        for run in _runs(target, needs):
+        for run in runs_of(target, needs):
             if share is not None and result.requests >= share:
                 result.status = "paused"
                 return
             budget = None if share is None else share - result.requests
-            _add(result, await self._backfill(client, run, budget))
+            add_summary(result, await self._backfill(client, run, budget))
             if result.status != "complete":
                 break
         if result.status == "paused" and result.days >= needs.days:
             # The last query was the last one needed, and another worker wanted more.
             result.status = "complete"
 
-    async def _backfill(self, client: SearchConsole, run: _Run, budget: int | None) -> RunSummary:
+    async def _backfill(
+        self, client: SearchConsole, run: TargetRun, budget: int | None
+    ) -> RunSummary:
         async with following(self.outer) as switch:
             watching = list(self.instruments)
             if budget is not None:
@@ -191,7 +193,7 @@ class _Sync:
             return summary
 
 
-def _runs(target: SyncTarget, needs: Needs) -> Iterable[_Run]:
+def runs_of(target: SyncTarget, needs: Needs) -> Iterable[TargetRun]:
     """Days to be replaced first, no more at once than fit in memory; then the newest first.
 
     Days that are not final come last: they are fetched again each time, and a small budget would
@@ -204,14 +206,15 @@ def _runs(target: SyncTarget, needs: Needs) -> Iterable[_Run]:
     outdated = sorted(needs.outdated, reverse=True)
     for start in range(0, len(outdated), AT_ONCE):
         chunk = frozenset(outdated[start : start + AT_ONCE])
-        yield _Run(final, chunk, chunk)
+        yield TargetRun(final, chunk, chunk)
     if needs.missing:
-        yield _Run(final, frozenset(needs.missing), frozenset())
+        yield TargetRun(final, frozenset(needs.missing), frozenset())
     if needs.fresh:
-        yield _Run(with_fresh, frozenset(needs.fresh), frozenset(needs.fresh))
+        yield TargetRun(with_fresh, frozenset(needs.fresh), frozenset(needs.fresh))
 
 
-def _add(result: TargetResult, summary: RunSummary) -> None:
+def add_summary(result: TargetResult, summary: RunSummary) -> None:
+    """Count a run in."""
     result.status, result.reason = summary.status, summary.reason
     result.days += summary.days
     result.days_fetched_again += summary.days_fetched_again
