@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from gsc_trio.cli.failures import COMPLETE, FAILED
+from gsc_trio.cli.failures import COMPLETE, FAILED, USAGE
 from gsc_trio.cli.options import config_option
 from gsc_trio.cli.shards_options import (
     CONFIG,
@@ -57,9 +57,13 @@ used; 2 wrong usage (nothing was begun).
 _LOG_FORMATS = ("json", "text")
 
 
-@click.group("workers", help=HELP, short_help="Work on queued shards.")
-def command() -> None:
+@click.group("workers", help=HELP, short_help="Work on queued shards.", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
     """Its commands."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(USAGE)
 
 
 @command.command("start", help=START_HELP, short_help="Take shards from the queue, until stopped.")

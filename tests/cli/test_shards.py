@@ -43,6 +43,12 @@ def test_wrong_usage_is_told_before_anything_is_done(
     assert message in result.stderr
 
 
+def test_without_a_command_of_the_group_there_is_its_help(run_cli: RunCli) -> None:
+    result = run_cli("workers")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == run_cli("workers", "--help").stdout
+
+
 @pytest.mark.parametrize("command", [("enqueue",), ("workers", "start")])
 def test_without_a_settings_file_there_are_no_shards(
     command: tuple[str, ...], run_cli: RunCli

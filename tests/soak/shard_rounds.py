@@ -30,7 +30,8 @@ WORKERS = 3
 ACCOUNTS = 6
 SITES = 4
 QUERIES_PER_MINUTE = 120
-FINISH_SECONDS = 240.0
+FINISH_SECONDS = 420.0
+"""How long what is left may take, at the pace of the quota."""
 
 
 @attrs.define
@@ -52,8 +53,8 @@ class ShardReport:
 
 
 def layout_for(seconds: float) -> Layout:
-    """More to fetch than the quota lets through in that time."""
-    days = round(QUERIES_PER_MINUTE * (seconds / 60 + 1) / SITES)
+    """As much to fetch as the quota lets through in that time, if nobody is struck."""
+    days = round(QUERIES_PER_MINUTE * seconds / 60 / SITES)
     return Layout(
         accounts=ACCOUNTS,
         sites=SITES,
@@ -80,7 +81,7 @@ class _Rounds:
     def start_missing(self) -> None:
         while len(self.workers) < WORKERS:
             self._started += 1
-            worker = self.fleet.worker(f"worker-{self._started}", "--shards", "2")
+            worker = self.fleet.worker(f"worker-{self._started}", "--shards", "3")
             self.workers.append(self.processes.enter_context(worker))
 
     def strike(self) -> None:
