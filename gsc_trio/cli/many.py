@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import trio
@@ -28,10 +28,13 @@ from gsc_trio.halt import HaltSwitch
 from gsc_trio.many import backfill_many, open_clients
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.rate_limiter import RateLimiter
-from gsc_trio.store.sqlite import SqliteStore
+from gsc_trio.store.database import Database
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.events import QuotaUsed
 from gsc_trio.telemetry.instrument import Instrument, Instruments
+
+if TYPE_CHECKING:
+    from gsc_trio.cli.stores import Location
 
 _COLUMNS: Mapping[str, Side] = {
     "site": "left",
@@ -53,7 +56,7 @@ class ManyRequest:
     today: dt.date
     """The current date in Pacific time, looked up once."""
     settings: Settings
-    database: Path
+    database: Location
     waits_for_database: bool
     """Whether to wait while another process writes to the database."""
     telemetry: TelemetryOptions
@@ -125,7 +128,7 @@ async def _run(request: ManyRequest, display: Display) -> Sequence[RunSummary]:
 async def _fetch(
     request: ManyRequest,
     display: Display,
-    store: SqliteStore,
+    store: Database,
     halt_switch: HaltSwitch,
     concurrency: Concurrency | None,
     instruments: Sequence[Instrument],

@@ -282,7 +282,7 @@ def report_text(reports: Sequence[DatasetReport]) -> str:
     return "\n\n".join(blocks)
 
 
-def _repair_text(days: int, database: Path) -> str:
+def _repair_text(days: int, database: Location) -> str:
     if not days:
         return "nothing to repair: no day that Google still has is wrong or has shifted rows"
     what, them = ("1 day is", "it") if days == 1 else (f"{days:,} days are", "them")
