@@ -14,29 +14,27 @@ from benchmarks import postgres
 from benchmarks.postgres import PostgresResult, Round, faults_of
 
 GOOD = PostgresResult(
-    rows=1_000_000, copy_rows_per_second=300_000.0, ingest_rows_per_second=210_000.0,
-    waiting_share=0.1,
-)  # fmt: skip
+    rows=1_000_000, ingest=210_000.0, text_copy=300_000.0, binary_copy=400_000.0, waiting_share=0.1
+)
 
 
 @pytest.mark.parametrize(
     ("figure", "fault"),
     [
-        ({"ingest_rows_per_second": 99_000.0, "copy_rows_per_second": 1e5}, "99,000 rows/s < 100"),
-        ({"copy_rows_per_second": 400_000.0}, "0.53 of plain COPY < 0.6"),
+        ({"ingest": 99_000.0, "text_copy": 1e5}, "99,000 rows/s < 100,000"),
+        ({"text_copy": 400_000.0}, "0.53 of plain COPY < 0.6"),
     ],
 )
 def test_each_figure_has_its_must(figure: dict[str, Any], fault: str) -> None:
     assert faults_of(GOOD) == []
-    [found] = faults_of(attrs.evolve(GOOD, **figure))
-    assert fault in found
+    assert faults_of(attrs.evolve(GOOD, **figure)) == [fault]
 
 
 def test_medians_are_what_counts() -> None:
-    rounds = [Round(1.0, 2.0, 0.1), Round(2.0, 4.0, 0.2), Round(9.0, 99.0, 0.9)]
+    rounds = [Round(2.0, 1.0, 0.5, 0.1), Round(4.0, 2.0, 1.0, 0.2), Round(99.0, 9.0, 9.0, 0.9)]
     result = PostgresResult.of(1_000, rounds)
-    assert (result.copy_rows_per_second, result.ingest_rows_per_second) == (500.0, 250.0)
-    assert result.ratio == 0.5
+    assert (result.ingest, result.text_copy, result.binary_copy) == (250.0, 500.0, 1_000.0)
+    assert (result.ratio, result.binary_ratio) == (0.5, 0.25)
 
 
 @pytest.mark.usefixtures("postgres_server")
