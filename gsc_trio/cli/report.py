@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 HELP = f"""Write an HTML page about a run: how it went, how fast, and what was skipped and why.
 
-A backfill leaves a record in its database when it ends, well or badly; the last {RUNS_KEPT} are
-kept. A run that was killed leaves none: what it had fetched is there, and `gsc-trio status` tells
-what was in flight. The page needs no network and no scripts, and is made by packages that
-pip install 'gsc-trio[report]' brings. The database is only read.
+A backfill leaves a record in its database when it ends, well or badly; so do a sync, for each
+property and kind of data, and the stages of a rollout. The last {RUNS_KEPT} are kept. A run that
+was killed leaves none: what it had fetched is there, and `gsc-trio status` tells what was in
+flight. The page needs no network and no scripts, and is made by packages that pip install
+'gsc-trio[report]' brings. The database is only read.
 
 \b
 Examples:

@@ -16,7 +16,7 @@ from gsc_trio.backfill import backfill
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.progress import Progress, Watched, keep_showing, show
-from gsc_trio.cli.run_report import RunReport, keep_record
+from gsc_trio.cli.run_report import RunReport
 from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.cli.stores import file_of, open_to_fill
 from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
@@ -26,6 +26,7 @@ from gsc_trio.config import Settings
 from gsc_trio.errors import DatabaseInUseError, UsageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.report.keep import keep_record
 from gsc_trio.report.recorder import RunRecorder
 from gsc_trio.store.database import Database
 from gsc_trio.summary import RunMeter, RunSummary
@@ -141,7 +142,7 @@ async def _run(
             today=request.today,
         )
     record = await keep_record(
-        run_recorder, summary, request.query, request.settings, store, display
+        run_recorder, summary, request.query, request.settings, store, display.tell
     )
     if request.report is not None:
         request.report.record = record

@@ -1,4 +1,4 @@
-"""What is kept of a run at its end, and the page about it."""
+"""The page about a run."""
 
 from __future__ import annotations
 
@@ -6,18 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import attrs
-import trio
 
-from gsc_trio.cli.display import Display
-from gsc_trio.config import Settings
-from gsc_trio.errors import StorageError, UsageError
-from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.errors import UsageError
 from gsc_trio.report.file import check_page_file, write_page
-from gsc_trio.report.record import RunRecord, to_json
-from gsc_trio.report.recorder import RunRecorder
-from gsc_trio.store.base import RecordedRun
-from gsc_trio.store.database import Database
-from gsc_trio.summary import RunSummary
+from gsc_trio.report.record import RunRecord
 
 
 @attrs.define
@@ -71,40 +63,3 @@ def render_to(path: Path, record: RunRecord) -> None:
     from gsc_trio.report.page import render  # noqa: PLC0415 - loading what draws takes a second
 
     write_page(path, render(record))
-
-
-async def keep_record(
-    recorder: RunRecorder,
-    summary: RunSummary,
-    query: SearchAnalyticsQuery,
-    settings: Settings,
-    store: Database,
-    display: Display,
-) -> RunRecord:
-    """Put together what is known of a run, and store it; if that fails, it is told and no more."""
-    stored, failure = None, None
-    try:
-        stored = await store.stored_days(query, summary.start, summary.end)
-    except StorageError as error:
-        failure = error
-    record = recorder.record(summary, query, settings, stored)
-    try:
-        if failure is None:
-            await store.record_run(_as_run(record))
-    except StorageError as error:
-        failure = error
-    if failure is not None:
-        await trio.to_thread.run_sync(display.tell, f"the run is not recorded: {failure}")
-    return record
-
-
-def _as_run(record: RunRecord) -> RecordedRun:
-    return RecordedRun(
-        site_url=record.summary.site,
-        search_type=record.search_type,
-        dimensions=record.dimensions,
-        status=record.summary.status,
-        started_at=record.started_at,
-        duration_seconds=record.summary.duration_seconds,
-        record=to_json(record),
-    )

@@ -14,7 +14,7 @@ import trio
 from gsc_trio.access import TokenSource
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED
-from gsc_trio.cli.live_settings import SettingsSources
+from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.options import (
     config_option,
     database_option,
@@ -41,7 +41,10 @@ from gsc_trio.credentials.choice import choose_credentials, settings_of_account
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.model import Halt, SearchAnalyticsQuery
+from gsc_trio.report.keep import keep_record
+from gsc_trio.report.recorder import RunRecorder
+from gsc_trio.store.database import Database
 from gsc_trio.store.datasets import dataset_queries
 from gsc_trio.sync.budget import BudgetedRateLimiter
 from gsc_trio.sync.run import GOOD, TargetResult, sync
@@ -93,6 +96,7 @@ class _Request:
     max_requests: int | None
     waits_for_database: bool
     telemetry: TelemetryOptions
+    sources: SettingsSources
     credentials: Mapping[str, TokenSource | None] = attrs.field(repr=False)
 
 
@@ -150,7 +154,14 @@ def command(
         for site, account in accounts.items()
     }
     request = _Request(
-        targets, settings, database, max_requests, waits_for_database, telemetry, credentials
+        targets,
+        settings,
+        database,
+        max_requests,
+        waits_for_database,
+        telemetry,
+        sources,
+        credentials,
     )
     with choose_shown(telemetry, wants_progress=wants_progress) as display:
         results = trio.run(_run, request, display)
@@ -195,6 +206,7 @@ async def _stored(database: Location) -> Sequence[SearchAnalyticsQuery]:
 
 async def _run(request: _Request, display: Display) -> Sequence[TargetResult]:
     settings, halt_switch = request.settings, HaltSwitch()
+    live = live_settings(request.sources, settings)
     sites = list(request.credentials)
     async with (
         open_telemetry(
@@ -202,44 +214,65 @@ async def _run(request: _Request, display: Display) -> Sequence[TargetResult]:
         ) as instruments,
         trio.open_nursery() as nursery,
     ):
-        await nursery.start(halt_on_signals, halt_switch, settings.grace_seconds, display.tell)
-        limiter = BudgetedRateLimiter.from_settings(settings, Instruments(instruments))
-
-        @asynccontextmanager
-        async def open_client(site: str) -> AsyncIterator[SearchConsole]:
-            async with (
-                shown_progress(display) as progress,
-                open_search_console(
-                    settings,
-                    limiter=limiter,
-                    credentials=request.credentials[site],
-                    instruments=[progress, *instruments],
-                ) as client,
-            ):
-                watching.append(progress)
-                try:
-                    yield client
-                finally:
-                    watching.remove(progress)
-
-        watching = list(instruments)
+        await nursery.start(
+            halt_on_signals, halt_switch, settings.grace_seconds, display.tell, live
+        )
         results: Sequence[TargetResult] = [TargetResult(each.query) for each in request.targets]
         async with opened_store(
             request.database, display, halt_switch, waits=request.waits_for_database
         ) as store:
             if store is not None:
+                watching = Instruments(instruments)
+                clients = _Clients(request, store, display, watching)
                 results = await sync(
                     store,
                     request.targets,
-                    open_client,
-                    limiter,
+                    clients.open,
+                    clients.limiter,
                     today=pacific_today(),
                     max_requests=request.max_requests,
+                    concurrency=live.concurrency if live else None,
                     halt_switch=halt_switch,
-                    instruments=watching,
+                    instruments=[watching],
                 )
         nursery.cancel_scope.cancel()
     return results
+
+
+@attrs.frozen
+class _Clients:
+    """Opens a client for each target, and watches what it does."""
+
+    request: _Request
+    store: Database
+    display: Display
+    watching: Instruments
+    limiter: BudgetedRateLimiter = attrs.field(init=False)
+
+    @limiter.default
+    def _make_limiter(self) -> BudgetedRateLimiter:
+        return BudgetedRateLimiter.from_settings(self.request.settings, self.watching)
+
+    @asynccontextmanager
+    async def open(self, result: TargetResult) -> AsyncIterator[SearchConsole]:
+        """A client for a target, which leaves a record when it is closed."""
+        query, recorder, settings = result.query, RunRecorder(), self.request.settings
+        async with (
+            shown_progress(self.display) as progress,
+            open_search_console(
+                settings,
+                limiter=self.limiter,
+                credentials=self.request.credentials[query.site_url],
+                instruments=[self.watching],
+            ) as client,
+        ):
+            with self.watching.also(progress, recorder):
+                yield client
+        if recorder.range is not None:
+            halt = None if result.status == "complete" else Halt(result.reason, result.status)
+            summary = progress.meter.summary(query.site_url, *recorder.range, halt)
+            tell = self.display.tell
+            await keep_record(recorder, summary, query, settings, self.store, tell)
 
 
 def exit_code(results: Sequence[TargetResult]) -> int:

@@ -41,17 +41,20 @@ class DaysSeen:
         self._left_out.add(data_date)
 
     def records(
-        self, start: dt.date, end: dt.date, stored: Mapping[dt.date, StoredDay]
+        self, start: dt.date, end: dt.date, stored: Mapping[dt.date, StoredDay] | None
     ) -> list[DayRecord]:
         """Every day from start to end, the oldest first.
 
         Args:
             start: the first day.
             end: the last day, included.
-            stored: what the store holds after the run, as far as it was asked.
+            stored: what the store holds after the run; None if that is not known, and what was
+                told when the run began has to do.
         """
         count = (end - start).days + 1
         dates = [start + dt.timedelta(days=number) for number in range(count)]
+        if stored is None:
+            stored = {date: StoredDay(rows=0, is_complete=True) for date in self._stored}
         return [self._record(date, stored.get(date, _NOTHING)) for date in dates]
 
     def _record(self, date: dt.date, stored: StoredDay) -> DayRecord:
@@ -60,6 +63,6 @@ class DaysSeen:
         if date in self._left_out:
             return DayRecord(date, LEFT_OUT, 0)
         rows = max(stored.rows, self._rows[date])
-        if date in self._stored:
+        if stored.is_complete:
             return DayRecord(date, STORED, rows)
         return DayRecord(date, PARTIAL if rows else MISSING, rows)

@@ -77,7 +77,7 @@ class Latencies(msgspec.Struct, frozen=True, kw_only=True):
     queries: Quantiles
     """The same for each query: a batch's time, divided by its parts."""
     commits: Quantiles
-    """What the store took for a page."""
+    """What the store took for a transaction, of one page or several."""
 
 
 class LatencyPoint(msgspec.Struct, frozen=True, array_like=True):

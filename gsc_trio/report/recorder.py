@@ -41,9 +41,11 @@ from gsc_trio.telemetry.events import (
 
 
 class RunRecorder:
-    """Records one run. It begins when the run does."""
+    """Records a run, or several one after another as one. It begins when the first one does."""
 
     def __init__(self) -> None:
+        self.range: tuple[dt.date, dt.date] | None = None
+        """The first day and the last that were asked for; None before it begins."""
         self._clock = RunClock()
         self._timeline = Timeline()
         self._days = DaysSeen()
@@ -55,7 +57,9 @@ class RunRecorder:
     def handle(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, RunStarted):
-            self._clock.start()
+            self._clock.start(goes_on=self.range is not None)
+            start, end = self.range or (event.start, event.end)
+            self.range = min(start, event.start), max(end, event.end)
             self._days.note_stored(event.days_stored)
         self._quota.handle(event)
         self._pipeline.handle(event)
@@ -133,5 +137,5 @@ class RunRecorder:
             ],
             notes=sorted([*errors.first_notes, *errors.last_notes], key=lambda note: note.seconds),
             notes_left_out=errors.notes - len(errors.first_notes) - len(errors.last_notes),
-            days=self._days.records(summary.start, summary.end, stored or {}),
+            days=self._days.records(summary.start, summary.end, stored),
         )

@@ -64,10 +64,11 @@ class RunClock:
     started_at: dt.datetime = attrs.field(factory=_now)
     ended_at: dt.datetime = attrs.field(factory=_now)
 
-    def start(self) -> None:
-        """It is 0 now."""
-        self._began, self._ended = trio.current_time(), None
-        self.started_at = _now()
+    def start(self, *, goes_on: bool) -> None:
+        """It is 0 now; or it goes on with the next of several runs that are recorded together."""
+        self._ended = None
+        if not goes_on:
+            self._began, self.started_at = trio.current_time(), _now()
 
     def stop(self) -> None:
         """It goes on no more."""

@@ -20,6 +20,8 @@ from gsc_trio.client import SearchConsole, open_search_console
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.rate_limiter import WINDOW_SECONDS
+from gsc_trio.report.keep import keep_record
+from gsc_trio.report.recorder import RunRecorder
 from gsc_trio.rollout.comparison import Reference
 from gsc_trio.rollout.drill import drill
 from gsc_trio.rollout.findings import Findings
@@ -32,7 +34,7 @@ from gsc_trio.store.lock import lock_database
 from gsc_trio.store.sqlite import SqliteStore, open_sqlite_store
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.events import ConcurrencyChanged, Event, RunStarted
-from gsc_trio.telemetry.instrument import Instrument
+from gsc_trio.telemetry.instrument import Instrument, Instruments
 
 Watch = Callable[[], AbstractAsyncContextManager[Sequence[Instrument]]]
 """Opens what is told how a run is going."""
@@ -62,20 +64,22 @@ async def run_rollout(
         DatabaseInUseError: another rollout with the same paths is under way.
         StorageError: a database cannot be opened, read or closed.
     """
-    relay = _Relay()
+    watching = Instruments()
     async with (
         _locked(request),
         open_search_console(
             request.settings,
             credentials=request.credentials,
-            instruments=[relay],
+            instruments=[watching],
             transport=transport,
         ) as client,
     ):
         reference = Reference(
             request.database_of(BASELINE), request.query, request.days_of(BASELINE)
         )
-        rollout = _Rollout(request, findings, client, relay, interruption, watch, tell, reference)
+        rollout = _Rollout(
+            request, findings, client, watching, interruption, watch, tell, reference
+        )
         if not await rollout.is_ready(transport):
             return
         await trio.to_thread.run_sync(make_folder, request)
@@ -96,22 +100,11 @@ async def _locked(request: RolloutRequest) -> AsyncIterator[None]:
         lock.release()
 
 
-class _Relay:
-    """Passes the limiter's events to whoever watches the stage that runs."""
-
-    def __init__(self) -> None:
-        self.instruments: Sequence[Instrument] = ()
-
-    def handle(self, event: Event) -> None:
-        for instrument in self.instruments:
-            instrument.handle(event)
-
-
 @attrs.frozen
 class _StageConcurrency:
     """Tells the number of workers of a stage to those who know no more than the settings."""
 
-    relay: _Relay
+    watching: Instruments
     request: RolloutRequest
     stage: Stage
 
@@ -119,7 +112,7 @@ class _StageConcurrency:
         set_to = self.request.settings.initial_concurrency
         if isinstance(event, RunStarted) and self.stage.concurrency != set_to:
             reason = f"the rollout's stage {self.stage.name}"
-            self.relay.handle(ConcurrencyChanged(set_to, self.stage.concurrency, reason))
+            self.watching.handle(ConcurrencyChanged(set_to, self.stage.concurrency, reason))
 
 
 @attrs.define(eq=False)
@@ -127,7 +120,8 @@ class _Rollout:
     request: RolloutRequest
     findings: Findings
     client: SearchConsole
-    relay: _Relay
+    watching: Instruments
+    """Who watches the run that is under way."""
     interruption: HaltSwitch
     watch: Watch
     tell: Callable[[str], None]
@@ -191,29 +185,31 @@ class _Rollout:
         concurrency: Concurrency | None,
     ) -> RunSummary:
         """Run a stage's days, or what is left of them."""
-        days = self.request.days_of(stage)
-        async with self.watch() as watching, self._halted_with_the_rollout(halt_switch):
-            instruments: list[Instrument] = [meter, self.sent, *watching]
+        days, recorder = self.request.days_of(stage), RunRecorder()
+        query, settings = self.request.query, self.request.settings_of(stage)
+        async with self.watch() as shown, self._halted_with_the_rollout(halt_switch):
+            told: list[Instrument] = [meter, self.sent, recorder, *shown]
             if instrument is not None:
-                instruments.append(instrument)
-            self.relay.instruments = instruments
-            # Last, since the others are to know of the run first.
-            instruments = [*instruments, _StageConcurrency(self.relay, self.request, stage)]
-            try:
-                return await backfill(
+                told.append(instrument)
+            with self.watching.also(*told):
+                summary = await backfill(
                     self.client,
-                    self.request.query,
+                    query,
                     store,
                     start=days[-1],
                     end=days[0],
-                    settings=self.request.settings_of(stage),
-                    instruments=instruments,
+                    settings=settings,
+                    # Last, since the others are to know of the run first.
+                    instruments=[
+                        self.watching,
+                        _StageConcurrency(self.watching, self.request, stage),
+                    ],
                     halt_switch=halt_switch,
                     concurrency=concurrency,
                     today=self.request.today,
                 )
-            finally:
-                self.relay.instruments = ()
+        await keep_record(recorder, summary, query, settings, store, self.tell)
+        return summary
 
     async def _compare(self, stage: Stage) -> None:
         if stage is BASELINE:

@@ -22,6 +22,7 @@ import attrs
 
 from gsc_trio.backfill import backfill
 from gsc_trio.client import SearchConsole
+from gsc_trio.concurrency import Concurrency
 from gsc_trio.errors import PermissionDeniedError, StorageError
 from gsc_trio.halt import HaltSwitch, following
 from gsc_trio.model import Halt, SearchAnalyticsQuery
@@ -33,8 +34,9 @@ from gsc_trio.sync.targets import SyncTarget
 from gsc_trio.sync.whole_days import AT_ONCE, WholeDays
 from gsc_trio.telemetry.instrument import Instrument
 
-OpenClient = Callable[[str], AbstractAsyncContextManager[SearchConsole]]
-"""Opens a client for a site, with the limiter of the sync."""
+OpenClient = Callable[["TargetResult"], AbstractAsyncContextManager[SearchConsole]]
+"""Opens a client for a target, with the limiter of the sync; when the client is closed, the result
+is what came of the target."""
 
 GOOD = ("complete", "nothing to do", "paused")
 """Statuses with which a sync ends well."""
@@ -81,6 +83,7 @@ async def sync(
     *,
     today: dt.date,
     max_requests: int | None = None,
+    concurrency: Concurrency | None = None,
     halt_switch: HaltSwitch | None = None,
     instruments: Iterable[Instrument] = (),
 ) -> Sequence[TargetResult]:
@@ -89,10 +92,11 @@ async def sync(
     Args:
         store: the database.
         targets: what is to be there.
-        open_client: whom to ask about a site; its limiter is ``limiter``.
+        open_client: whom to ask; its limiter is ``limiter``.
         limiter: what all of them share.
         today: the current date in Pacific time.
         max_requests: how many queries may be sent, or None for as many as it takes.
+        concurrency: how many workers there are, if that is to be changed while they work.
         halt_switch: what stops everything from outside.
         instruments: who is told what happens.
 
@@ -103,7 +107,7 @@ async def sync(
         StorageError: the database cannot say what is there.
     """
     outer = halt_switch or HaltSwitch()
-    work = _Sync(store, limiter, outer, instruments, today)
+    work = _Sync(store, limiter, outer, concurrency, instruments, today)
     results = {target: TargetResult(target.query) for target in targets}
     needs = {target: await needs_of(store, target, today) for target in targets}
     left = max_requests
@@ -122,7 +126,7 @@ async def sync(
             result.status = "paused"
         else:
             try:
-                async with open_client(target.query.site_url) as client:
+                async with open_client(result) as client:
                     await work.fetch(client, target, need, result, share)
             except* StorageError as errors:
                 result.status, result.reason = "failed", str(_first(errors))
@@ -143,6 +147,7 @@ class _Sync:
     store: Database
     limiter: BudgetedRateLimiter
     outer: HaltSwitch
+    concurrency: Concurrency | None
     instruments: Iterable[Instrument]
     today: dt.date
     refused: set[str] = attrs.field(factory=set, init=False)
@@ -184,6 +189,7 @@ class _Sync:
                 WholeDays(self.store, run.days, run.replaced),
                 start=min(run.days),
                 end=max(run.days),
+                concurrency=self.concurrency,
                 instruments=watching,
                 halt_switch=switch,
                 today=self.today,

@@ -27,7 +27,8 @@ switched off with a warning: watching a run never harms it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from gsc_trio.telemetry.events import Event
@@ -47,6 +48,16 @@ class Instruments:
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
         self._instruments = list(instruments)
+
+    @contextmanager
+    def also(self, *instruments: Instrument) -> Iterator[None]:
+        """Tell some more, until the context is left: those of one run, say, among several."""
+        self._instruments += instruments
+        try:
+            yield
+        finally:
+            # One that raised is not there any more.
+            self._instruments = [each for each in self._instruments if each not in instruments]
 
     def handle(self, event: Event) -> None:
         """Tell every instrument; drop those that raise."""

@@ -184,9 +184,13 @@ def slow_fake() -> FakeSearchConsole:
     )
 
 
+def command_line(command: str, api_root: str, *arguments: str) -> list[str]:
+    common = ["--db", "gsc.db", "--config", str(FILE), "--api-root", api_root]
+    return [*GSC_TRIO, command, *common, "--batch-size", "5", "--json", *arguments]
+
+
 def backfill(api_root: str) -> list[str]:
-    command = ["backfill", SITE, "--db", "gsc.db", "--config", str(FILE), "--api-root", api_root]
-    return [*GSC_TRIO, *command, "--days", "120", "--batch-size", "5", "--json"]
+    return command_line("backfill", api_root, SITE, "--days", "120")
 
 
 def wait_for_calls(fake: FakeSearchConsole, count: int) -> None:
@@ -219,6 +223,23 @@ def test_it_is_raised_and_rolled_back_in_mid_run_without_a_terminal(
     assert lines[1].startswith("SIGHUP: the settings file gsc-trio.toml is not valid TOML: ")
     assert lines[2].endswith("max_concurrency 6 → 1; batches under way end first")
     assert "6 → 1 workers: gsc-trio.toml was read again" in stderr
+
+
+def test_a_sync_follows_the_file_too(serve: Serve, slow_fake: FakeSearchConsole) -> None:
+    target = f'[[sync]]\nsites = ["{SITE}"]\ndays = 60\n'
+    FILE.write_text(f"max_concurrency = 2\n{target}")
+    sync = command_line("sync", serve(slow_fake))
+    with running(sync, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        wait_for_calls(slow_fake, 8)
+        FILE.write_text(f"max_concurrency = 1\n{target}")
+        child.send_signal(signal.SIGHUP)
+        wait_for_calls(slow_fake, 30)
+        slow_fake.latency = Latency(scale=0)
+        stdout, stderr = child.communicate(timeout=40)
+    assert child.returncode == 0, stderr
+    assert json.loads(stdout)["targets"][0]["days"] == 60
+    assert "gsc-trio.toml again: max_concurrency 2 → 1; batches under way end first" in stderr
+    assert "2 → 1 workers: gsc-trio.toml was read again" in stderr
 
 
 def test_with_a_terminal_the_signal_is_no_hang_up_but_closing_it_is(

@@ -101,6 +101,47 @@ def test_days_that_were_not_final_are_marked_and_replaced_when_they_are(
     assert asked(fake) == [str(TODAY - dt.timedelta(days=days)) for days in (2, 1, 0)]
 
 
+def test_each_target_leaves_a_record_of_all_that_was_done_for_it(
+    cli: RunCli, run_cli: RunCli, fake: FakeSearchConsole
+) -> None:
+    cli("backfill", SITE, "--start", ago(6), "--end", ago(6), "--data-state", "all")
+    cli("backfill", SITE, "--start", ago(4), "--end", ago(4))
+    # One run replaces the outdated day, the next one fetches those that are missing.
+    done = targets(cli("sync", SITE, OTHER, "--max-requests", 16, "--json"))
+    assert [each["status"] for each in done] == ["complete", "paused"]
+    cli("sync", SITE)
+
+    def report(*arguments: object) -> Any:
+        return json.loads(run_cli("report", "--db", "gsc.db", "--json", *arguments).stdout)
+
+    runs = report("--list")
+    assert [(run["run"], run["site"], run["status"]) for run in runs[:2]] == [
+        (4, OTHER, "paused"),
+        (3, SITE, "complete"),
+    ]
+    assert len(runs) == 4  # where nothing was to be done, nothing is to be told
+    record = report("--run", 3)
+    for name in ("status", "days", "rows", "requests"):
+        assert record["summary"][name] == done[0][name]
+    assert [day[1] for day in record["days"]] == [
+        "stored" if day[0] == str(ago(4)) else "complete" for day in record["days"]
+    ]
+    assert (record["days"][0][0], record["days"][-1][0]) == (str(ago(6)), str(ago(0)))
+    assert report("--run", 4)["summary"]["reason"] == "the budget of queries is spent"
+
+
+def test_a_pause_is_shown_and_recorded(
+    run_cli: RunCli, cli: RunCli, fake: FakeSearchConsole
+) -> None:
+    fake._script.faults.append(Fault(Refuse(403, "quotaExceeded", "QPS quota exceeded.")))
+    Path("c.toml").write_text(f"[[sync]]\nsites = ['{SITE}']\ndays = 2\n")
+    result = run_cli("sync", "--db", "gsc.db", "--config", "c.toml")
+    assert "user access-token pauses for 1 s" in result.stderr
+    record = json.loads(run_cli("report", "--db", "gsc.db", "--json").stdout)
+    assert record["pauses"] == 1
+    assert record["quota"]["user"]["limit"] == 1_200
+
+
 def test_a_day_of_several_pages_is_replaced_all_at_once(
     cli: RunCli, fake: FakeSearchConsole
 ) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import trio
 
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
@@ -17,7 +18,9 @@ from gsc_trio.rollout.findings import Findings
 from gsc_trio.rollout.gates import failed_names
 from gsc_trio.rollout.plan import BASELINE, FIVE, STAGES, THREE, RolloutRequest
 from gsc_trio.rollout.record import status
+from gsc_trio.store.base import RecordedRun
 from gsc_trio.store.dump import comparable_dump
+from gsc_trio.store.sqlite import open_sqlite_store
 from gsc_trio.telemetry.events import Event, PageCommitted
 from gsc_trio.testing import Fault, Latency, Quota, Refuse, ShiftedRows
 from tests.rollout.conftest import DAYS, SITE, Rehearse, day, slow_fake
@@ -25,6 +28,11 @@ from tests.rollout.conftest import DAYS, SITE, Rehearse, day, slow_fake
 
 def reached(findings: Findings) -> list[str]:
     return list(findings.measurements)
+
+
+async def runs_in(database: Path) -> Sequence[RecordedRun]:
+    async with open_sqlite_store(database, read_only=True) as store:
+        return await store.runs()
 
 
 def test_all_gates_pass_and_every_database_holds_the_same(rehearse: Rehearse) -> None:
@@ -41,6 +49,9 @@ def test_all_gates_pass_and_every_database_holds_the_same(rehearse: Rehearse) ->
     assert findings.drill.halt_seconds < 5
     assert findings.drill.rollback_seconds is not None
     assert 0 < findings.drill.rollback_seconds < 5
+    for stage, records in zip(STAGES, [1, 1, 1, 2], strict=True):
+        runs = trio.run(runs_in, findings.request.database_of(stage))
+        assert [run.status for run in runs] == ["complete", "halted"][:records]
     # What was said to be the cost is what it cost, but for the day of two pages.
     assert len(fake.calls) + 1 <= findings.request.queries(1) + len(STAGES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 import logging
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import trio.testing
 
+from gsc_trio.model import Job, Page
 from gsc_trio.telemetry import instrument as module
 from gsc_trio.telemetry.events import Event, PageCommitted, RunFinished
 from gsc_trio.telemetry.instrument import Instruments
@@ -44,6 +46,16 @@ async def test_one_that_raises_is_switched_off_and_the_run_goes_on(
     (record,) = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert "switched off" in record.getMessage()
     assert "Broken" in record.getMessage()
+
+
+def test_some_are_told_for_a_while() -> None:
+    always, for_a_while, broken = Recorder(), Recorder(), Broken()
+    instruments = Instruments([always])
+    event = PageCommitted(Page(Job(dt.date(2026, 6, 17)), [], 20, 2))
+    with instruments.also(for_a_while, broken):
+        instruments.handle(event)
+    instruments.handle(event)
+    assert (len(always.events), len(for_a_while.events), broken.calls) == (2, 1, 1)
 
 
 def test_a_cancellation_of_an_instrument_is_not_swallowed() -> None:
