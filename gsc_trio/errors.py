@@ -11,6 +11,8 @@ to do. A secret is never among them.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class GscTrioError(Exception):
     """The root of the tree."""
@@ -42,6 +44,9 @@ class ApiError(GscTrioError):
         retry_after_seconds: how long the answer asked to wait, or None.
     """
 
+    advice: ClassVar[str] = ""
+    """What a person can do about it; empty where it is not theirs to mend."""
+
     def __init__(
         self,
         message: str,
@@ -68,9 +73,13 @@ class FinalError(ApiError):
 class PermissionDeniedError(FinalError):
     """No access to the property, or its name is mis-spelt."""
 
+    advice = "check the property's name, and that this account may see it"
+
 
 class UnauthenticatedError(FinalError):
     """The access token is missing, wrong, expired or revoked (401)."""
+
+    advice = "get a new access token, or sign in with `gsc-trio login`, and run again"
 
 
 class SignInError(FinalError):

@@ -33,10 +33,8 @@ from gsc_trio.errors import (
     AccessTokenExpiredError,
     FinalError,
     LoadQuotaExceededError,
-    PermissionDeniedError,
     RateLimitExceededError,
     SignInError,
-    UnauthenticatedError,
 )
 from gsc_trio.model import Halt
 from gsc_trio.permits import Grant
@@ -49,11 +47,6 @@ PAGES_PER_RETRY = 10
 
 _TOO_MANY = (LoadQuotaExceededError, RateLimitExceededError)
 """What Google says when a quota is used up; what asks for the longer wait comes first."""
-
-_ADVICE = {
-    PermissionDeniedError: "check the property's name, and that this account may see it",
-    UnauthenticatedError: "get a new access token, or sign in with `gsc-trio login`, and run again",
-}
 
 
 @attrs.define(eq=False)
@@ -172,9 +165,7 @@ class RetryPolicy:
     def _final(self, failure: Failure) -> Halt:
         if isinstance(failure.error, SignInError):  # it is about no property and no day
             return Halt(f"{failure.error}", status="failed", error=failure.error)
-        advice = next(
-            (f"; {text}" for kind, text in _ADVICE.items() if isinstance(failure.error, kind)), ""
-        )
+        advice = f"; {failure.error.advice}" if failure.error.advice else ""
         return Halt(
             f"{self.site_url}, {failure.job}: Google refused: {failure.error}{advice}",
             status="failed",

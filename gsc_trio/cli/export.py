@@ -33,6 +33,11 @@ _EXPORTERS: dict[str, Callable[..., ExportSummary]] = {
 }
 
 _ENDINGS = {".csv": "csv", ".duckdb": "duckdb", ".ddb": "duckdb"}
+_OTHER_ENDINGS = {
+    *(".parquet", ".arrow", ".feather", ".json", ".jsonl", ".tsv", ".txt", ".gz", ".zip"),
+    *(".xls", ".xlsx", ".ods", ".db", ".sqlite", ".sqlite3"),
+}
+"""Nobody wants a folder of that name."""
 
 HELP = """Copy what a database holds to Parquet, CSV or DuckDB.
 
@@ -119,7 +124,7 @@ def command(
         start or dt.date.min,
         end or dt.date.max,
     )
-    exporter = _EXPORTERS[format_ or _ENDINGS.get(target.suffix.lower(), "parquet")]
+    exporter = _EXPORTERS[format_ or _format_of(target)]
     with _shown_progress() as on_day:
         summary = exporter(database, target, selection, existing=existing, on_day=on_day)
     if wants_json:
@@ -127,6 +132,16 @@ def command(
     else:
         say(_summary_text(summary, target))
     return COMPLETE
+
+
+def _format_of(target: Path) -> str:
+    ending = target.suffix.lower()
+    if ending in _OTHER_ENDINGS and not target.is_dir():
+        raise UsageError(
+            f"{target} looks like a file of another kind: name a folder, or a file that ends in "
+            ".csv or .duckdb; or give a --format"
+        )
+    return _ENDINGS.get(ending, "parquet")
 
 
 def _read_dimensions(text: str) -> frozenset[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import click
 
 from gsc_trio.cli.output import one_line, tell
-from gsc_trio.errors import GscTrioError, UsageError
+from gsc_trio.errors import ApiError, GscTrioError, UsageError
 
 COMPLETE = 0
 FAILED = 1
@@ -37,6 +37,9 @@ def tell_error(error: BaseException) -> int:
     if isinstance(cause, UsageError):
         tell(f"gsc-trio: {cause}")
         return USAGE
+    if isinstance(cause, ApiError) and cause.advice:
+        tell(f"gsc-trio: {cause}; {cause.advice}")
+        return FAILED
     if isinstance(cause, GscTrioError | OSError):
         tell(f"gsc-trio: {cause}")
         return FAILED

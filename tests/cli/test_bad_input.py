@@ -179,4 +179,4 @@ def test_the_fake_server_refuses_bad_input(arguments: str, run_cli: RunCli) -> N
 def test_without_a_command_the_help_is_shown(run_cli: RunCli) -> None:
     result = run_cli()
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "Examples:" in result.stderr
+    assert "Begin here:" in result.stderr

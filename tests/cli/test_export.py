@@ -48,6 +48,18 @@ def test_a_target_that_exists_is_told_in_one_line(
     assert run_cli("export", target, "--db", database, "--overwrite").exit_code == 0
 
 
+@pytest.mark.parametrize("target", ["out.xlsx", "out.parquet", "out.JSON", "out.sqlite"])
+def test_a_target_that_looks_like_a_file_of_another_kind_becomes_no_folder(
+    run_cli: RunCli, database: str, target: str
+) -> None:
+    refused = run_cli("export", target, "--db", database)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "name a folder, or a file that ends in .csv or .duckdb" in refused.stderr
+    assert not Path(target).exists()
+    assert run_cli("export", target, "--db", database, "--format", "parquet").exit_code == 0
+    assert run_cli("export", target, "--db", database, "--update").exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

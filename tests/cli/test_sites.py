@@ -36,6 +36,19 @@ def test_sites_have_their_permission_levels(run_cli: RunCli, api_root: str) -> N
     ]
 
 
+@pytest.mark.parametrize("arguments", [("sites",), ("sitemaps", SITE)])
+def test_who_is_refused_is_told_what_to_do(
+    arguments: tuple[str, ...], run_cli: RunCli, serve: Serve
+) -> None:
+    api_root = serve(FakeSearchConsole([], access_tokens={"good"}))
+    result = run_cli(*arguments, "--api-root", api_root, "--access-token", "bad")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "gsc-trio: Invalid Credentials (401 authError); get a new access token, or sign in with "
+        "`gsc-trio login`, and run again\n"
+    )
+
+
 def test_sites_tell_what_is_stored_also_of_those_that_cannot_be_seen_any_more(
     run_cli: RunCli, api_root: str, serve: Serve
 ) -> None:
