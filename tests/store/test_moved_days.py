@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 
-from gsc_trio.model import Job, Page
+import pytest
+
+from gsc_trio.model import InFlightChanges, Job, Page, SearchAnalyticsQuery
+from gsc_trio.store.base import StoredDay
 from gsc_trio.store.moved_days import TIMES_AGAIN, MovedDays
+from tests.store.conftest import MakePage
+from tests.store.databases import AnyStore
 
 DAY = dt.date(2026, 1, 1)
 
@@ -44,3 +49,31 @@ def test_datasets_are_counted_apart() -> None:
     for _ in range(TIMES_AGAIN + 1):
         attempt(days)
     assert note(days, 3, repeats=True, dataset_id=2)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "parquet", "postgres"], indirect=True)
+async def test_a_day_whose_rows_moved_counts_as_missing_until_it_was_fetched_again(
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
+) -> None:
+    first, day = make_page(1, 0, ["a", "b", "c"]), dt.date(2024, 1, 1)
+    assert not await store.write_pages(query, [first], InFlightChanges())
+    moved = await store.write_pages(query, [make_page(1, 3, ["c", "d"])], InFlightChanges())
+    assert moved == {day}
+    assert await store.begin_run(query, day, day) == {}
+    pages = [first, make_page(1, 3, ["d", "e"])]
+    assert not await store.write_pages(query, pages, InFlightChanges())
+    assert await store.begin_run(query, day, day) == {day: StoredDay(5, is_complete=True)}
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
+async def test_a_day_that_is_doubted_keeps_its_rows_and_counts_as_missing(
+    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage
+) -> None:
+    pages = [make_page(1, 0, ["a"]), make_page(2, 0, ["b"])]
+    await store.write_pages(query, pages, InFlightChanges())
+    days = [page.job.data_date for page in pages]
+    await store.doubt(query, days[:1])
+    stored = await store.begin_run(query, days[0], days[1])
+    assert stored == {days[1]: StoredDay(1, is_complete=True)}
+    counted = await store.audit(query, days)
+    assert [day.rows for day in counted] == [1, 1]
