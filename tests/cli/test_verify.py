@@ -172,6 +172,25 @@ def test_a_day_with_shifted_rows_is_marked_too_but_only_while_google_has_it(
     assert "nothing to repair" in result.stdout
 
 
+def test_a_backfill_tells_of_days_that_it_fetched_again_and_records_their_last_pages_only(
+    run_cli: RunCli, api_root: str, fake: FakeSearchConsole
+) -> None:
+    days = ("--start", LONG_DAY, "--end", LONG_DAY, "--api-root", api_root, "--no-progress")
+    run_cli("backfill", SITE, "--db", "undisturbed.db", *days, "--record", "undisturbed.cassette")
+    fake._script.faults.append(Fault(ShiftedRows(5), data_date=LONG_DAY, start_row=25_000))
+    options = ("--db", "gsc.db", *days, "--record", "run.cassette", "--log-format", "json")
+    result = run_cli("backfill", SITE, *options)
+    assert result.exit_code == 0
+    assert "  1 days, 4 pages, 52,005 rows" in result.stdout
+    assert "1 day was fetched again, since rows moved between its pages" in result.stdout
+    events = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+    [moved] = [event for event in events if event["event"] == "rows_moved"]
+    assert (moved["level"], moved["data_date"]) == ("warning", str(LONG_DAY))
+    assert comparable_dump(Path("gsc.db")) == comparable_dump(Path("undisturbed.db"))
+    recorded = Path("run.cassette").read_bytes()
+    assert recorded == Path("undisturbed.cassette").read_bytes()
+
+
 def test_a_sync_tells_of_days_that_it_fetched_again(
     backfill: RunCli, run_cli: RunCli, fake: FakeSearchConsole
 ) -> None:

@@ -168,6 +168,13 @@ def idle(record: RunRecord) -> RunRecord:
     )
 
 
+def test_days_that_were_fetched_again_are_told_if_there_are_any(good: RunRecord) -> None:
+    assert "days_fetched_again" not in render(good)
+    summary = attrs.evolve(good.summary, days_fetched_again=2)
+    page = render(msgspec.structs.replace(good, summary=summary))
+    assert '<data id="days_fetched_again" value="2">2</data>' in page
+
+
 def test_a_run_with_nothing_to_do_has_no_charts(good: RunRecord) -> None:
     page = render(idle(good))
     assert "<svg" not in page
