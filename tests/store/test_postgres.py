@@ -16,8 +16,9 @@ import trio
 
 from gsc_trio.errors import DatabaseInUseError, GscTrioError, StorageError, UsageError
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
-from gsc_trio.store.postgres import ledger
+from gsc_trio.store.postgres import ledger, schema
 from gsc_trio.store.postgres.address import read_address
+from gsc_trio.store.postgres.session import connect
 from gsc_trio.store.postgres.store import PostgresStore, open_postgres_store
 from tests.postgres_server import PostgresServer, running_server
 from tests.store.databases import Reader, content, reading
@@ -338,3 +339,25 @@ def test_without_psycopg_nothing_else_is_the_worse() -> None:
         assert not loaded, loaded
     """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+async def test_tables_that_another_process_makes_just_now_are_not_another_programs(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = postgres_server.empty_database()
+    real, looks = schema.version_of, []
+
+    def version_of(connection: schema.Connection) -> int:
+        version = real(connection)
+        looks.append(version)
+        if len(looks) == 1:
+            known = read_address(address)
+            with connect(known, read_only=False) as other:
+                schema.migrate(other, known)
+        return version
+
+    monkeypatch.setattr(schema, "version_of", version_of)
+    async with open_postgres_store(address) as store:
+        assert await store.coverage() == []
+    assert looks[0] == 0
+    postgres_server.drop_database(address)

@@ -103,6 +103,8 @@ def check_schema(connection: Connection, address: Address, *, read_only: bool) -
     Raises:
         UsageError: the message says what to do.
     """
+    # First the table, then the mark: another process may make both in between.
+    has_datasets = _has_table(connection, "dataset")
     version = version_of(connection)
     if version > len(MIGRATIONS):
         raise UsageError(f"{address} was made by a newer gsc-trio: update gsc-trio to use it")
@@ -110,7 +112,7 @@ def check_schema(connection: Connection, address: Address, *, read_only: bool) -
         raise UsageError(f"{address} holds nothing of gsc-trio yet: a backfill makes its tables")
     if read_only and version < len(MIGRATIONS):
         raise UsageError(f"{address} was made by an older gsc-trio: a run brings it up to date")
-    if version == 0 and _has_table(connection, "dataset"):
+    if version == 0 and has_datasets:
         raise UsageError(
             f"{address} has a table 'dataset' of another program: name another database, or a "
             "schema of its own with ?options=-csearch_path%3DSCHEMA"
