@@ -106,13 +106,13 @@ async def test_a_schema_of_its_own_keeps_it_apart(
     address = postgres_server.empty_database()
     with another_program(address) as connection:
         connection.execute("CREATE SCHEMA mine; CREATE SCHEMA yours")
-    for schema in ("mine", "yours"):
-        async with open_postgres_store(f"{address}&options=-csearch_path%3D{schema}") as store:
-            await store.write_pages(query, [make_page(1, rows=[schema])], NO_CHANGES)
+    for name in ("mine", "yours"):
+        async with open_postgres_store(f"{address}&options=-csearch_path%3D{name}") as store:
+            await store.write_pages(query, [make_page(1, rows=[name])], NO_CHANGES)
     with another_program(address) as connection:
-        for schema in ("mine", "yours"):
-            found = connection.execute(f"SELECT query FROM {schema}.searchdata_site_impression")
-            assert found.fetchall() == [(schema,)]
+        for name in ("mine", "yours"):
+            found = connection.execute(f"SELECT query FROM {name}.searchdata_site_impression")
+            assert found.fetchall() == [(name,)]
     postgres_server.drop_database(address)
 
 
