@@ -138,4 +138,8 @@ async def take_over_stalled(manager: ShardJobs, silent_seconds: float) -> list[s
 def queue_failed(error: ConnectorException, address: Address) -> StorageError:
     """What Procrastinate says of the database, as we say it."""
     cause = error.__cause__
+    if isinstance(cause, psycopg.errors.ForeignKeyViolation):  # it has no line among workers
+        return StorageError(
+            "this worker gave no sign of life for so long that it was forgotten: start it again"
+        )
     return as_storage_error(cause if isinstance(cause, Exception) else error, address, "open")

@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import procrastinate
 import psycopg
 import pytest
+from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job, Status
 
 from gsc_trio.errors import StorageError
 from gsc_trio.shards.board import Board, ShardProgress, look, prepare_board
-from gsc_trio.shards.jobs import ShardJobs, enqueue, prepare, take_over_stalled
+from gsc_trio.shards.jobs import ShardJobs, enqueue, prepare, queue_failed, take_over_stalled
 from gsc_trio.store.postgres.address import Address, read_address
 
 
@@ -51,6 +52,21 @@ def test_a_database_that_cannot_be_reached_is_told_in_a_line() -> None:
     ) as told:
         enqueue(address, ["north"])
     assert "secret" not in str(told.value)
+
+
+async def forgotten(address: Address) -> None:
+    """A worker whose line is gone wants a job."""
+    connector = procrastinate.PsycopgConnector(conninfo=address.conninfo, min_size=1, max_size=1)
+    async with procrastinate.App(connector=connector).open_async():
+        await ShardJobs(connector).fetch_job(["gsc-trio"], worker_id=4_711)
+
+
+def test_a_worker_that_was_forgotten_is_told_so(address: Address) -> None:
+    enqueue(address, ["north"])
+    with pytest.raises(ConnectorException) as caught:
+        asyncio.run(forgotten(address))
+    assert "start it again" in str(queue_failed(caught.value, address))
+    assert jobs_in(address) == [("north", "todo")]
 
 
 async def replaced(address: Address, *, twice: bool) -> None:
