@@ -5,7 +5,8 @@
 ``off``
     OpenTelemetry's instruments without an SDK: what a program pays that wants no telemetry.
 ``on``
-    Metrics and traces with an SDK, and every event as a line of JSON.
+    Metrics for Prometheus, with one scrape, and traces, both with an SDK; every event as a line of
+    JSON; what the run's report and the live view are made of.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import get_args
 
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
 
+from gsc_trio.cli.progress import Progress
 from gsc_trio.config import Settings
+from gsc_trio.report.recorder import RunRecorder
 from gsc_trio.telemetry import events
 from gsc_trio.telemetry.events import (
     DayCompleted,
@@ -65,7 +70,9 @@ def watched(mode: str, settings: Settings) -> Iterator[list[Instrument]]:
     elif mode == "off":
         yield [OpenTelemetryMetrics(settings), OpenTelemetryTraces()]
     else:
-        meters = MeterProvider([InMemoryMetricReader()], shutdown_on_exit=False)
+        registry = CollectorRegistry()
+        reader = PrometheusMetricReader(scope_info_enabled=False, registry=registry)
+        meters = MeterProvider([reader], shutdown_on_exit=False)
         tracers = TracerProvider(shutdown_on_exit=False)
         tracers.add_span_processor(BatchSpanProcessor(_Discard()))
         with open(os.devnull, "w", encoding="ascii", buffering=1) as devnull:
@@ -73,7 +80,10 @@ def watched(mode: str, settings: Settings) -> Iterator[list[Instrument]]:
                 OpenTelemetryMetrics(settings, meter_provider=meters),
                 OpenTelemetryTraces(tracer_provider=tracers),
                 JsonLog(devnull.write, level="debug"),
+                RunRecorder(),
+                Progress(),
             ]
+            generate_latest(registry)
         tracers.shutdown()
         meters.shutdown()
 

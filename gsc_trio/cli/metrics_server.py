@@ -77,7 +77,7 @@ async def _listen(host: str, port: int) -> list[int]:
     except OSError as error:
         raise UsageError(
             f"cannot serve metrics on {host}, port {port}: {error.strerror or error}; give "
-            "another --metrics-port"
+            "another --metrics-port or --metrics-host"
         ) from None
     return [listener.socket.detach() for listener in listeners]
 

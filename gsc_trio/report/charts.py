@@ -132,8 +132,9 @@ def _paint_memory(axes: Axes, record: RunRecord) -> None:
 def _paint_trouble(axes: Axes, record: RunRecord) -> None:
     series = record.series
     _shade_pauses(axes, record)
-    axes.stairs(series.retries, _edges(record), color=AMBER, fill=True)
     axes.stairs(series.refused, _edges(record), color=RED, fill=True)
+    # As an outline: what was refused is asked for again, and would hide what it equals.
+    axes.stairs(series.retries, _edges(record), color=AMBER, linewidth=1.8)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=2))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
+from gsc_trio.report.verdict import RESIDENT_BYTES
 from gsc_trio.rollout.findings import Drill, Findings
 from gsc_trio.rollout.measurement import Measurement
 from gsc_trio.rollout.plan import BASELINE, DRILL, FIVE, THREE, Stage
@@ -20,7 +21,6 @@ EFFICIENCY = 0.9
 SPEED_UP = 4.0
 """What five workers must reach, where it is possible."""
 
-MEMORY_BYTES = 300_000_000
 HALT_SECONDS = 5.0
 ROLLBACK_SECONDS = 60.0
 
@@ -205,8 +205,8 @@ def _gates_of_a_concurrent_run(stage: Stage) -> list[Gate]:
             stage,
             "of resident memory",
             _run(stage, lambda run: run.peak_resident_bytes / 1e6 or None),
-            _constant(MEMORY_BYTES / 1e6),
-            f"{MEMORY_BYTES / 1e6:g} MB",
+            _constant(RESIDENT_BYTES / 1e6),
+            f"{RESIDENT_BYTES / 1e6:g} MB",
             unit="MB",
             advice="lower `batch_size` or `max_waiting_bytes`",
         ),
