@@ -64,7 +64,7 @@ def test_a_day_with_postgres(cli: RunCli, postgres_server: PostgresServer) -> No
     assert SITE in cli("sites", *database).stdout
     assert "no defect" in cli("verify", *quiet).stdout
     assert cli("inspect", "https://example.com/", "--site", SITE, *database).exit_code == 0
-    assert len(json.loads(cli("report", *database, "--list", "--json").stdout)) == 2
+    assert len(json.loads(cli("report", *database, "--list", "--json").stdout)) == 3
     assert cli("report", *database, "--output", "run.html").exit_code == 0
     postgres_server.drop_database(database[1])
 
