@@ -10,7 +10,8 @@ Rules:
    first query leaves.
 2. That it was answered, and when, is written along with the next one, and at the end of the run.
    A grant without that may have been on its way when its process died: it counts as answered a
-   grace time after the next process begins.
+   grace time after the next process begins. That is written down, too: in a row of crashes each
+   process would otherwise count it anew, and its permits would never come back.
 3. Grants that this process's limiter gave itself are not taken a second time.
 4. What took long to write down is written down once more before anything is sent: the process may
    have been stopped meanwhile, and whoever took over its work would have stopped counting what it
@@ -59,7 +60,10 @@ class QuotaJournal:
             if grant.key.limiter == self.limiter.identity:
                 continue
             seconds_ago = -CANCEL_GRACE_SECONDS
-            if grant.answered is not None:
+            if grant.answered is None:
+                answered = now.plus(CANCEL_GRACE_SECONDS)
+                self._changed.append(attrs.evolve(grant, sent=now, answered=answered))
+            else:
                 # What was given up counts as answered a little later than now; nothing does later.
                 seconds_ago = max(seconds_ago, grant.answered.seconds_until(now))
             held_until = self.limiter.restore(

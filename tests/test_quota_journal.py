@@ -136,6 +136,24 @@ async def test_queries_that_were_out_when_a_process_died_count_from_the_restart(
     assert available(restarted) == LIMIT
 
 
+async def test_in_a_row_of_crashes_permits_come_back_all_the_same(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    store = Journals()
+    await run_once(store, 7, answered=False)
+    await trio.sleep(30)
+    counted_from = trio.current_time() + CANCEL_GRACE_SECONDS
+    await run_once(store, 1, answered=False)
+    await trio.sleep(30)
+    restarted = limiter()
+    await QuotaJournal(store, restarted).restore()
+    assert available(restarted) == LIMIT - 7 - 1
+    await trio.sleep_until(counted_from + HELD_SECONDS - 0.01)
+    assert available(restarted) == LIMIT - 7 - 1
+    await trio.sleep(0.02)
+    assert available(restarted) == LIMIT - 1  # the second crash was later
+
+
 async def test_queries_that_were_given_up_keep_their_grace_over_a_restart(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

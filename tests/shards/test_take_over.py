@@ -13,12 +13,13 @@ from tests.shards.fleet import Layout, open_fleet
 
 
 def test_a_killed_worker_is_taken_over(tmp_path: Path, postgres_address: str) -> None:
-    with open_fleet(Layout(seconds_per_call=0.05), tmp_path, postgres_address) as fleet:
+    with open_fleet(Layout(seconds_per_call=0.2), tmp_path, postgres_address) as fleet:
         assert fleet.enqueue() == {"team-0": "queued", "team-1": "queued"}
         with fleet.worker("first") as first:
             for _ in fleet.layout.names:
                 first.wait_for(": begun, token 1")
             first.send(signal.SIGKILL)
+        fleet.answer_at_once()
         with fleet.worker("second") as second:
             fleet.wait_until_complete(second)
             assert second.stop() == 0
@@ -30,13 +31,14 @@ def test_a_killed_worker_is_taken_over(tmp_path: Path, postgres_address: str) ->
 
 
 def test_a_stopped_worker_that_wakes_up_does_no_harm(tmp_path: Path, postgres_address: str) -> None:
-    layout = Layout(accounts=1, days=40, seconds_per_call=0.05)
+    layout = Layout(accounts=1, days=30, seconds_per_call=0.2)
     with open_fleet(layout, tmp_path, postgres_address) as fleet:
         fleet.enqueue()
         with fleet.worker("first") as first:
             first.wait_for(": begun, token 1")
             wait_until(lambda: bool(fleet.fake.calls))
             first.send(signal.SIGSTOP)
+            fleet.answer_at_once()
             with fleet.worker("second") as second:
                 fleet.wait_until_complete(second)
                 stored, calls = fleet.stored(), len(fleet.fake.calls)
@@ -68,7 +70,7 @@ def test_the_quota_holds_over_a_take_over(tmp_path: Path, postgres_address: str)
 def test_a_worker_that_is_to_end_gives_its_shards_back(
     tmp_path: Path, postgres_address: str
 ) -> None:
-    layout = Layout(days=60, seconds_per_call=0.05)
+    layout = Layout(days=30, seconds_per_call=0.5)
     with open_fleet(layout, tmp_path, postgres_address) as fleet:
         fleet.enqueue()
         assert fleet.enqueue() == {"team-0": "queued before", "team-1": "queued before"}
@@ -79,6 +81,7 @@ def test_a_worker_that_is_to_end_gives_its_shards_back(
             assert first.stop() == 0
             first.wait_for(": interrupted, after")
         assert {line.status for line in fleet.board().values()} == {"queued"}
+        fleet.answer_at_once()
         with fleet.worker("second", "--until-idle") as second:
             assert second.process.wait(60) == 0
         assert fleet.stored() == fleet.oracle()
