@@ -22,7 +22,7 @@ BUSY_TIMEOUT_SECONDS = 4.0
 """How long a statement waits for another program's transaction before it gives up. Nothing can cut
 that short, so it is no longer than a halt may take."""
 
-CACHE_KIBIBYTES = 32 * 1024
+CACHE_KIBIBYTES = 8 * 1024
 """Holds what a full page of rows changes, so that it is written once, at its commit."""
 
 LOG_PAGES = 64 * 1024 * 1024 // PAGE_SIZE_BYTES
