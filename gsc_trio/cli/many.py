@@ -18,6 +18,7 @@ from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.run import opened_store, shown
 from gsc_trio.cli.signals import halt_on_signals
+from gsc_trio.cli.stores import is_there
 from gsc_trio.cli.summary_text import query_text
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, open_telemetry
@@ -185,6 +186,6 @@ def summary_text(request: ManyRequest, summaries: Sequence[RunSummary]) -> str:
         sum(getattr(each, name) for each in summaries) for name in ("rows", "requests")
     )
     lines.append(f"  {queries:,} queries, {rows_in:,} rows; database: {request.database}")
-    if exit_code(summaries) != COMPLETE and rows_in:
+    if exit_code(summaries) != COMPLETE and rows_in and is_there(request.database):
         lines.append("  what was fetched is kept: the same command goes on from here")
     return "\n".join(lines)

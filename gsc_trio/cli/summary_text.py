@@ -7,6 +7,7 @@ from pathlib import Path
 from gsc_trio.cli.kind_text import kind_text
 from gsc_trio.cli.run import BackfillRequest
 from gsc_trio.cli.sql_examples import example_commands, parquet_commands
+from gsc_trio.cli.stores import is_there
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.summary import RunSummary
 
@@ -25,7 +26,7 @@ def summary_text(summary: RunSummary, request: BackfillRequest) -> str:
     else:
         lines += _counts(summary)
     lines.append(f"  database: {request.database}")
-    if not is_complete and summary.pages:
+    if not is_complete and summary.pages and is_there(request.database):
         lines.append("  what was fetched is kept: the same command goes on from here")
     return "\n".join(lines)
 

@@ -219,6 +219,7 @@ def test_the_access_token_is_sent_and_never_shown(
     refused = run_cli(*arguments, "--access-token", "wr0ng")
     assert refused.exit_code == 1
     assert "get a new access token" in refused.stdout
+    assert "what was fetched is kept" not in refused.stdout
     assert "wr0ng" not in refused.output
     monkeypatch.setenv("GSC_TRIO_ACCESS_TOKEN", "s3cret")
     accepted = run_cli(*arguments)
