@@ -23,7 +23,7 @@ TOMORROW = TODAY + dt.timedelta(days=1)
 TOO_OLD = oldest_day(TODAY) - dt.timedelta(days=2)
 
 BAD_BACKFILLS = {
-    "no site": ("--db new.db", "Missing argument 'SITE'"),
+    "no site": ("--db new.db", "name a SITE, or give a list of properties with --sites FILE"),
     "no database": (SITE, "Missing option '--db'"),
     "unknown option": (f"{SITE} --db new.db --dbb x", "No such option"),
     "dates reversed": (
