@@ -123,7 +123,7 @@ class Coordinator:
         self._idle_workers = trio.lowlevel.ParkingLot()
         self._writer_wakeup = trio.Event()
         self._writer_ended = trio.Event()
-        self._peaks = [0, 0, 0]
+        self._peak_queue_depth = self._peak_in_flight = self._peak_waiting_bytes = 0
         self._note_peaks()
 
     @asynccontextmanager
@@ -285,9 +285,9 @@ class Coordinator:
             queue_depth=len(self._queue),
             in_flight=len(self._in_flight),
             waiting_bytes=self._waiting.bytes_in_memory,
-            peak_queue_depth=self._peaks[0],
-            peak_in_flight=self._peaks[1],
-            peak_waiting_bytes=self._peaks[2],
+            peak_queue_depth=self._peak_queue_depth,
+            peak_in_flight=self._peak_in_flight,
+            peak_waiting_bytes=self._peak_waiting_bytes,
             pages_spilled=self._waiting.pages_spilled,
         )
 
@@ -322,12 +322,13 @@ class Coordinator:
     def _wake_workers(self) -> None:
         if self._switch.halt is not None or not (self._queue or self._in_flight):
             self._idle_workers.unpark_all()
-        elif self._takeable(self._settings.batch_size):
+        elif self._idle_workers and self._takeable(self._settings.batch_size):
             self._idle_workers.unpark()  # it wakes the next one if there is more to take
 
     def _note_peaks(self) -> None:
-        now = (len(self._queue), len(self._in_flight), self._waiting.bytes_in_memory)
-        self._peaks = [max(pair) for pair in zip(self._peaks, now, strict=True)]
+        self._peak_queue_depth = max(self._peak_queue_depth, len(self._queue))
+        self._peak_in_flight = max(self._peak_in_flight, len(self._in_flight))
+        self._peak_waiting_bytes = max(self._peak_waiting_bytes, self._waiting.bytes_in_memory)
 
     # The hand-over.
 
