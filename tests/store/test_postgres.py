@@ -361,3 +361,9 @@ async def test_tables_that_another_process_makes_just_now_are_not_another_progra
         assert await store.coverage() == []
     assert looks[0] == 0
     postgres_server.drop_database(address)
+
+
+def test_what_we_add_to_an_address_is_not_shown() -> None:
+    address = read_address("postgresql://gsc:s3cret@db.example:5433/search?sslmode=require")
+    shown = "postgresql://gsc@db.example:5433/search?sslmode=require"
+    assert address.name == read_address(address.conninfo).name == shown

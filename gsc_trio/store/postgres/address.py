@@ -87,7 +87,9 @@ def _shown(facts: Mapping[str, object], host: str) -> str:
     others = {
         name: value
         for name, value in facts.items()
-        if name not in {"user", "host", "port", "dbname", *_SECRETS} and value is not None
+        if name not in {"user", "host", "port", "dbname", *_SECRETS}
+        and value is not None
+        and str(value) != str(_DEFAULTS.get(name))  # nobody has written that
     }
     options = f"?{urlencode(others, quote_via=quote)}" if others else ""
     return f"postgresql://{user}{place}{port}/{facts.get('dbname') or ''}{options}"
