@@ -125,7 +125,7 @@ def read_datasets(connection: sqlite3.Connection) -> list[Dataset]:
     return [
         Dataset(site_url, search_type, dimensions_from_text(dimensions), aggregation, filters, id_)
         for site_url, search_type, dimensions, aggregation, filters, id_ in connection.execute(
-            f"SELECT {columns}, id FROM dataset ORDER BY {columns}"  # noqa: S608
+            f"SELECT {columns}, id FROM dataset ORDER BY {columns}"
         )
     ]
 
@@ -151,7 +151,7 @@ def read_day(connection: sqlite3.Connection, dataset: Dataset, day: dt.date) -> 
     """All of a day; None if it is not complete any more."""
     columns = ", ".join((*map(column_of, dataset.dimensions), "clicks, impressions, sum_position"))
     select = (
-        f"SELECT {columns} FROM {dataset.table} "  # noqa: S608
+        f"SELECT {columns} FROM {dataset.table} "
         "WHERE dataset_id = ? AND data_date = ? ORDER BY row_number"
     )
     with reading(connection):

@@ -151,7 +151,7 @@ FROM {_ALL_ROWS}
 WHERE {column} IS NOT NULL AND {_CHOSEN_SITE} AND data_date > date(
   (SELECT MAX(data_date) FROM page_ledger), '-' || COALESCE(NULLIF(:days, ''), 28) || ' days')
 GROUP BY site_url, search_type, dimensions, {column}
-ORDER BY clicks DESC, impressions DESC LIMIT 100"""  # noqa: S608
+ORDER BY clicks DESC, impressions DESC LIMIT 100"""
 
 
 def _movers(view: str, column: str, direction: str) -> str:
@@ -159,7 +159,7 @@ def _movers(view: str, column: str, direction: str) -> str:
   clicks_before, ROUND(position, 1) AS position, ROUND(position_before, 1) AS position_before,
   days, days_before
 FROM {view} WHERE {_CHOSEN_SITE}
-ORDER BY clicks_change {direction} LIMIT 100"""  # noqa: S608
+ORDER BY clicks_change {direction} LIMIT 100"""
 
 
 QUERIES: Mapping[str, tuple[str, str]] = {
@@ -174,7 +174,7 @@ GROUP BY dataset_id ORDER BY site_url, search_type, dimensions""",
         "Clicks by week",
         f"""SELECT week, site_url, search_type, dimensions, clicks, impressions,
   ROUND(ctr, 4) AS ctr, ROUND(position, 1) AS position, days
-FROM performance_by_week WHERE {_CHOSEN_SITE} ORDER BY week DESC LIMIT 200""",  # noqa: S608
+FROM performance_by_week WHERE {_CHOSEN_SITE} ORDER BY week DESC LIMIT 200""",
     ),
     "top_pages": ("Top pages of the last four weeks, or of as many days as you give", _top("url")),
     "top_queries": (
@@ -202,14 +202,14 @@ FROM performance_by_week WHERE {_CHOSEN_SITE} ORDER BY week DESC LIMIT 200""",  
         f"""SELECT site_url, search_type, query, pages, url, clicks, impressions,
   ROUND(share, 2) AS share, ROUND(position, 1) AS position
 FROM cannibalisation WHERE {_CHOSEN_SITE}
-ORDER BY query_clicks DESC, query, share DESC LIMIT 200""",  # noqa: S608
+ORDER BY query_clicks DESC, query, share DESC LIMIT 200""",
     ),
     "almost_on_page_one": (
         "Queries just below the first places: many impressions, position 4 to 20",
         f"""SELECT site_url, search_type, dimensions, query, impressions, clicks,
   ROUND(ctr, 4) AS ctr, ROUND(position, 1) AS position
 FROM performance_by_query WHERE {_CHOSEN_SITE} AND position BETWEEN 4 AND 20
-ORDER BY impressions DESC LIMIT 100""",  # noqa: S608
+ORDER BY impressions DESC LIMIT 100""",
     ),
 }
 """Title and SQL of each canned query."""
@@ -235,7 +235,7 @@ def datasette_metadata(database: PathName) -> dict[str, Any]:
             for dataset in read_datasets(connection)
         }
         columns = {
-            name: [column for column, *_ in connection.execute(f"SELECT * FROM {name}").description]  # noqa: S608
+            name: [column for column, *_ in connection.execute(f"SELECT * FROM {name}").description]
             for name in (*_VIEWS, *_TABLES, *rows_tables)
         }
     tables: dict[str, Any] = {name: {"hidden": True} for name in _HIDDEN}

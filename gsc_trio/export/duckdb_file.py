@@ -116,18 +116,18 @@ def _create_table(connection: Any, dataset: Dataset) -> None:
 
 def _versions(connection: Any, dataset: Dataset) -> dict[dt.date, str]:
     conditions = [f"{column} = ?" for column in DATASET_IDENTITY]
-    select = f"SELECT data_date, version FROM exported_day WHERE {' AND '.join(conditions)}"  # noqa: S608
+    select = f"SELECT data_date, version FROM exported_day WHERE {' AND '.join(conditions)}"
     return dict(connection.execute(select, _identity(dataset)).fetchall())
 
 
 def _replace_day(connection: Any, dataset: Dataset, day: dt.date, content: DayContent) -> None:
     names, values = list(dataset.names), list(dataset.names.values())
     conditions = " AND ".join(f"{name} = ?" for name in ("data_date", *names))
-    connection.execute(f"DELETE FROM {dataset.name} WHERE {conditions}", (day, *values))  # noqa: S608
+    connection.execute(f"DELETE FROM {dataset.name} WHERE {conditions}", (day, *values))
     connection.register("day_to_insert", with_day(table_of(dataset, content.rows), day))
     chosen = ", ".join(f"? AS {name}" for name in names)
     connection.execute(
-        f"INSERT INTO {dataset.name} BY NAME SELECT *, {chosen} FROM day_to_insert",  # noqa: S608
+        f"INSERT INTO {dataset.name} BY NAME SELECT *, {chosen} FROM day_to_insert",
         values,
     )
     connection.unregister("day_to_insert")
@@ -160,8 +160,8 @@ def _create_views(connection: Any) -> None:
         selects = [f"SELECT {', '.join(map(_typed_null, names))} WHERE false"]
         for name, dataset in sorted(tables.items()):
             if view.takes(dataset.dimensions):
-                selects.append(f"SELECT * FROM {_as_in_sqlite(name, dataset)} {_where(view)}")  # noqa: S608
-        sql = f"SELECT {', '.join(names)} FROM ({' UNION ALL BY NAME '.join(selects)})"  # noqa: S608
+                selects.append(f"SELECT * FROM {_as_in_sqlite(name, dataset)} {_where(view)}")
+        sql = f"SELECT {', '.join(names)} FROM ({' UNION ALL BY NAME '.join(selects)})"
         connection.execute(f"CREATE OR REPLACE VIEW {view.name} AS {sql}")
 
 
@@ -169,7 +169,7 @@ def _as_in_sqlite(table: str, dataset: Dataset) -> str:
     """A table with all that tells datasets apart, under the name by which views refer to it."""
     kind = ", 'auto' AS aggregation_type, '' AS filters" if dataset.is_whole else ""
     dimensions = dimensions_as_text(dataset.dimensions)
-    return f"(SELECT *, '{dimensions}' AS dimensions{kind} FROM {table}) AS dataset"  # noqa: S608
+    return f"(SELECT *, '{dimensions}' AS dimensions{kind} FROM {table}) AS dataset"
 
 
 def _where(view: View) -> str:

@@ -71,7 +71,7 @@ def days_with_anything(
 ) -> list[dt.date]:
     """The days that are in the ledger or in the table, oldest first."""
     found = connection.execute(
-        "SELECT data_date FROM page_ledger WHERE dataset_id = ?1 UNION "  # noqa: S608
+        "SELECT data_date FROM page_ledger WHERE dataset_id = ?1 UNION "
         f"SELECT data_date FROM {table_of(dimensions)} WHERE dataset_id = ?1 ORDER BY 1",
         (dataset_id,),
     )
@@ -85,18 +85,18 @@ def audit_day(
     table, key = table_of(dimensions), (dataset_id, day.isoformat())
     this_day = "dataset_id = ?1 AND data_date = ?2"
     rows, clicks, impressions = connection.execute(
-        "SELECT count(*), ifnull(sum(clicks), 0), ifnull(sum(impressions), 0) "  # noqa: S608
+        "SELECT count(*), ifnull(sum(clicks), 0), ifnull(sum(impressions), 0) "
         f"FROM {table} WHERE {this_day}",
         key,
     ).fetchone()
     columns = ", ".join(map(column_of, dimensions)) or "data_date"
     [[rows_doubled]] = connection.execute(
-        f"SELECT ifnull(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {table} "  # noqa: S608
+        f"SELECT ifnull(sum(n - 1), 0) FROM (SELECT count(*) AS n FROM {table} "
         f"WHERE {this_day} GROUP BY {columns} HAVING n > 1)",
         key,
     )
     pages = connection.execute(
-        "SELECT start_row, row_limit, row_count, data_state, "  # noqa: S608
+        "SELECT start_row, row_limit, row_count, data_state, "
         f"(SELECT count(*) FROM {table} WHERE {this_day} "
         "AND row_number >= start_row AND row_number < start_row + row_count) "
         f"FROM page_ledger WHERE {this_day} ORDER BY start_row",

@@ -61,10 +61,10 @@ def _inserts(connection: sqlite3.Connection, table: str) -> Iterator[str]:
     columns = ", ".join(_quoted(name) for name, _ in info if not name.endswith(CLOCK_SUFFIX))
     key = sorted((position, name) for name, position in info if position)
     order = ", ".join(_quoted(name) for _, name in key) or columns
-    select = f"SELECT {columns} FROM {_quoted(table)} ORDER BY {order}"  # noqa: S608
+    select = f"SELECT {columns} FROM {_quoted(table)} ORDER BY {order}"
     for values in connection.execute(select):
         literals = ",".join(map(_literal, values))
-        yield f"INSERT INTO {_quoted(table)} ({columns}) VALUES ({literals});"  # noqa: S608
+        yield f"INSERT INTO {_quoted(table)} ({columns}) VALUES ({literals});"
 
 
 def _quoted(name: str) -> str:

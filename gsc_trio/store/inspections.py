@@ -53,7 +53,7 @@ def write_inspection(connection: sqlite3.Connection, inspection: Inspection) -> 
     )
     placeholders = ", ".join("?" * len(_COLUMNS))
     connection.execute(
-        f"INSERT OR REPLACE INTO {INSPECTION_TABLE} ({', '.join(_COLUMNS)}) "  # noqa: S608
+        f"INSERT OR REPLACE INTO {INSPECTION_TABLE} ({', '.join(_COLUMNS)}) "
         f"VALUES ({placeholders})",
         values,
     )
@@ -62,7 +62,7 @@ def write_inspection(connection: sqlite3.Connection, inspection: Inspection) -> 
 def last_inspections(connection: sqlite3.Connection, site_url: str) -> dict[str, dt.datetime]:
     """When each URL of a property was last inspected, in UTC."""
     found = connection.execute(
-        f"SELECT inspection_url, max(inspected_at) FROM {INSPECTION_TABLE} "  # noqa: S608
+        f"SELECT inspection_url, max(inspected_at) FROM {INSPECTION_TABLE} "
         "WHERE site_url = ? GROUP BY inspection_url",
         (site_url,),
     )
@@ -72,7 +72,7 @@ def last_inspections(connection: sqlite3.Connection, site_url: str) -> dict[str,
 def count_inspections(connection: sqlite3.Connection, site_url: str, since: dt.datetime) -> int:
     """How many inspections of a property there were since a time."""
     [count] = connection.execute(
-        f"SELECT count(*) FROM {INSPECTION_TABLE} WHERE site_url = ? AND inspected_at >= ?",  # noqa: S608
+        f"SELECT count(*) FROM {INSPECTION_TABLE} WHERE site_url = ? AND inspected_at >= ?",
         (site_url, _time_text(since)),
     ).fetchone()
     return int(count)

@@ -23,8 +23,7 @@ def ensure_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) 
         return dataset_id
     placeholders = ", ".join("?" * len(DATASET_IDENTITY))
     cursor = connection.execute(
-        f"INSERT INTO dataset ({', '.join(DATASET_IDENTITY)}) VALUES ({placeholders}) "  # noqa: S608
-        "RETURNING id",
+        f"INSERT INTO dataset ({', '.join(DATASET_IDENTITY)}) VALUES ({placeholders}) RETURNING id",
         identity_of(query),
     )
     [new_id] = cursor.fetchone()
@@ -36,7 +35,7 @@ def ensure_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) 
 def find_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int | None:
     """The number of a query's dataset, if there is one."""
     where = " AND ".join(f"{column} = ?" for column in DATASET_IDENTITY)
-    select = f"SELECT id FROM dataset WHERE {where}"  # noqa: S608
+    select = f"SELECT id FROM dataset WHERE {where}"
     found = connection.execute(select, identity_of(query)).fetchone()
     return int(found[0]) if found else None
 
@@ -131,7 +130,7 @@ def read_coverage(connection: sqlite3.Connection) -> list[Coverage]:
         )
     }
     datasets = connection.execute(
-        f"SELECT id, {', '.join(DATASET_IDENTITY)} FROM dataset "  # noqa: S608
+        f"SELECT id, {', '.join(DATASET_IDENTITY)} FROM dataset "
         f"ORDER BY {', '.join(DATASET_IDENTITY)}"
     ).fetchall()
     found = []

@@ -252,7 +252,7 @@ def days_with_rows(dataset: Dataset, connection: sqlite3.Connection) -> set[dt.d
     return {
         dt.date.fromisoformat(day)
         for (day,) in connection.execute(
-            f"SELECT DISTINCT data_date FROM {dataset.table} WHERE dataset_id = ?",  # noqa: S608
+            f"SELECT DISTINCT data_date FROM {dataset.table} WHERE dataset_id = ?",
             (dataset.id,),
         )
     }
@@ -261,7 +261,7 @@ def days_with_rows(dataset: Dataset, connection: sqlite3.Connection) -> set[dt.d
 def delete_days(dataset: Dataset, days: Sequence[dt.date], connection: sqlite3.Connection) -> None:
     """Delete their rows."""
     connection.executemany(
-        f"DELETE FROM {dataset.table} WHERE dataset_id = ? AND data_date = ?",  # noqa: S608
+        f"DELETE FROM {dataset.table} WHERE dataset_id = ? AND data_date = ?",
         [(dataset.id, day.isoformat()) for day in days],
     )
 
@@ -272,7 +272,7 @@ def insert_day(
     """Put a day's rows back, each with the number that it had."""
     columns = (*map(column_of, dataset.dimensions), "clicks", "impressions", "sum_position")
     connection.executemany(
-        f"INSERT INTO {dataset.table} (dataset_id, data_date, row_number, {', '.join(columns)}) "  # noqa: S608
+        f"INSERT INTO {dataset.table} (dataset_id, data_date, row_number, {', '.join(columns)}) "
         f"VALUES (?, ?, ?{', ?' * len(columns)})",
         [
             (dataset.id, day.isoformat(), number, *row)

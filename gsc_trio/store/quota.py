@@ -20,7 +20,7 @@ _COLUMNS = (
 
 def read_grants(connection: sqlite3.Connection) -> list[RecordedGrant]:
     """All grants, in the order of their keys."""
-    select = f"SELECT {_COLUMNS} FROM quota_grant ORDER BY limiter, number"  # noqa: S608
+    select = f"SELECT {_COLUMNS} FROM quota_grant ORDER BY limiter, number"
     return [_grant(values) for values in connection.execute(select)]
 
 
@@ -33,7 +33,7 @@ def write_grants(
         [(key.limiter, key.number) for key in forget],
     )
     connection.executemany(
-        f"INSERT OR REPLACE INTO quota_grant ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT OR REPLACE INTO quota_grant ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [_values(grant) for grant in grants],
     )
 

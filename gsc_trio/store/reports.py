@@ -61,7 +61,7 @@ FROM (
     SUM(sum_position) AS sum_position, SUM({_RANKED}) AS ranked_impressions
   FROM {{table}} AS stored GROUP BY dataset_id, data_date
 ) JOIN dataset ON dataset.id = dataset_id AND {WHOLE}
-GROUP BY {_DATASET}, week"""  # noqa: S608
+GROUP BY {_DATASET}, week"""
 
 _FROM_PERIOD = "FROM period AS dataset JOIN {table} AS stored ON stored.dataset_id = dataset.id"
 
@@ -80,7 +80,7 @@ _PERIODS = f"""WITH newest AS MATERIALIZED (
     (SELECT COUNT(DISTINCT data_date) FROM page_ledger WHERE dataset_id = id
       AND data_date >= first_date_before AND data_date < first_date) AS days_before
   FROM bounded
-)"""  # noqa: S608
+)"""
 
 
 def _sums_of_period(suffix: str, is_in_period: str) -> str:
@@ -101,7 +101,7 @@ SELECT {_DATASET}, stored.{{column}} AS {{name}},
   dataset.last_date, dataset.days, dataset.days_before
 {_FROM_PERIOD} AND stored.data_date >= dataset.first_date_before
 GROUP BY stored.{{column}}, {_DATASET}
-)"""  # noqa: S608
+)"""
 
 _CANNIBALISATION = f"""SELECT * FROM (
 {_PERIODS}, page AS (
@@ -118,7 +118,7 @@ _CANNIBALISATION = f"""SELECT * FROM (
   WINDOW query AS (PARTITION BY query, site_url, search_type, dimensions)
 )
 SELECT * FROM competing WHERE pages > 1
-)"""  # noqa: S608
+)"""
 
 
 # Stands for a table when there is none yet, so that a view has its columns from the start.

@@ -107,7 +107,7 @@ def replace_rows(
     check_widths(rows, width, data_date)
     page = (dataset_id, data_date, start_row)
     connection.execute(
-        f"DELETE FROM {table} WHERE dataset_id = ? AND data_date = ? AND row_number >= ?",  # noqa: S608
+        f"DELETE FROM {table} WHERE dataset_id = ? AND data_date = ? AND row_number >= ?",
         page,
     )
     rows = without_equals(rows, hashes)
@@ -168,7 +168,7 @@ def _insert_statement(dimensions: tuple[str, ...], row_count: int) -> str:
     placeholders = ", ".join("?" * (width + _MEASURE_COUNT))
     rows = ", ".join(f"({number}, {placeholders})" for number in range(row_count))
     return (
-        f"INSERT INTO {table_of(dimensions)} (dataset_id, data_date, {', '.join(columns)}) "  # noqa: S608
+        f"INSERT INTO {table_of(dimensions)} (dataset_id, data_date, {', '.join(columns)}) "
         f"SELECT ?, ?, {', '.join(selected)} FROM (VALUES {rows})"
     )
 
@@ -179,6 +179,6 @@ def _delete_older_statement(dimensions: tuple[str, ...]) -> str:
     columns = ", ".join(map(column_of, dimensions)) or "1"
     day = "dataset_id = ?1 AND data_date = ?2"
     return (
-        f"DELETE FROM {table} WHERE {day} AND row_number < ?3 AND ({columns}) IN "  # noqa: S608
+        f"DELETE FROM {table} WHERE {day} AND row_number < ?3 AND ({columns}) IN "
         f"(SELECT {columns} FROM {table} WHERE {day} AND row_number >= ?3)"
     )

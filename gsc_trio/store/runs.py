@@ -24,7 +24,7 @@ _COLUMNS = "site_url, search_type, dimensions, status, started_at, duration_seco
 def write_run(connection: sqlite3.Connection, run: RecordedRun) -> int:
     """Enter a run and forget those that are too old; returns its number."""
     inserted = connection.execute(
-        f"INSERT INTO run ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO run ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             run.site_url,
             run.search_type,
@@ -43,13 +43,13 @@ def write_run(connection: sqlite3.Connection, run: RecordedRun) -> int:
 def read_runs(connection: sqlite3.Connection) -> list[RecordedRun]:
     """All runs, the latest first, without their records."""
     columns = _COLUMNS.replace("record", "''")
-    found = connection.execute(f"SELECT number, {columns} FROM run ORDER BY number DESC")  # noqa: S608
+    found = connection.execute(f"SELECT number, {columns} FROM run ORDER BY number DESC")
     return [_run(values) for values in found]
 
 
 def read_run(connection: sqlite3.Connection, number: int | None) -> RecordedRun | None:
     """A run by its number, or the latest one."""
-    select = f"SELECT number, {_COLUMNS} FROM run"  # noqa: S608
+    select = f"SELECT number, {_COLUMNS} FROM run"
     if number is None:
         found = connection.execute(f"{select} ORDER BY number DESC LIMIT 1").fetchone()
     else:

@@ -193,7 +193,7 @@ def _number_rows(database: Database) -> None:
         measures = "clicks, impressions, sum_position"
         order = f"clicks DESC, impressions DESC, {columns}"
         database.execute(
-            f"INSERT INTO {table} SELECT dataset_id, data_date, row_number() OVER "  # noqa: S608
+            f"INSERT INTO {table} SELECT dataset_id, data_date, row_number() OVER "
             f"(PARTITION BY dataset_id, data_date ORDER BY {order}) - 1, "
             f"{''.join(f'{column_of(dimension)}, ' for dimension in dimensions)}{measures} "
             "FROM unnumbered"

@@ -21,7 +21,7 @@ def days_with_anything(
 ) -> list[dt.date]:
     """The days that are in the ledger or in the table, oldest first."""
     found = connection.execute(
-        "SELECT data_date FROM page_ledger WHERE dataset_id = %(id)s UNION "  # noqa: S608
+        "SELECT data_date FROM page_ledger WHERE dataset_id = %(id)s UNION "
         f"SELECT data_date FROM {table_of(dimensions)} WHERE dataset_id = %(id)s ORDER BY 1",
         {"id": dataset_id},
     )
@@ -35,18 +35,18 @@ def audit_day(
     table, key = table_of(dimensions), {"id": dataset_id, "day": day}
     this_day = "dataset_id = %(id)s AND data_date = %(day)s"
     [[rows, clicks, impressions]] = connection.execute(
-        "SELECT count(*), coalesce(sum(clicks), 0)::bigint, "  # noqa: S608
+        "SELECT count(*), coalesce(sum(clicks), 0)::bigint, "
         f"coalesce(sum(impressions), 0)::bigint FROM {table} WHERE {this_day}",
         key,
     ).fetchall()
     columns = ", ".join(map(column_of, dimensions)) or "data_date"
     [[rows_doubled]] = connection.execute(
-        f"SELECT coalesce(sum(n - 1), 0)::bigint FROM (SELECT count(*) AS n FROM {table} "  # noqa: S608
+        f"SELECT coalesce(sum(n - 1), 0)::bigint FROM (SELECT count(*) AS n FROM {table} "
         f"WHERE {this_day} GROUP BY {columns} HAVING count(*) > 1) AS doubled",
         key,
     ).fetchall()
     pages = connection.execute(
-        "SELECT start_row, row_limit, row_count, data_state, "  # noqa: S608
+        "SELECT start_row, row_limit, row_count, data_state, "
         f"(SELECT count(*) FROM {table} WHERE {this_day} "
         "AND row_number >= start_row AND row_number < start_row + row_count) "
         f"FROM page_ledger WHERE {this_day} ORDER BY start_row",

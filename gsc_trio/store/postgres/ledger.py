@@ -25,7 +25,7 @@ _IDENTITY = ", ".join(DATASET_IDENTITY)
 def find_dataset(connection: Connection, identity: Identity) -> int | None:
     """The number of a dataset, if there is one."""
     where = " AND ".join(f"{column} = %s" for column in DATASET_IDENTITY)
-    row = connection.execute(f"SELECT id FROM dataset WHERE {where}", identity).fetchone()  # noqa: S608
+    row = connection.execute(f"SELECT id FROM dataset WHERE {where}", identity).fetchone()
     return int(row[0]) if row else None
 
 
@@ -33,7 +33,7 @@ def add_dataset(connection: Connection, identity: Identity) -> None:
     """Enter a dataset if it is not there."""
     placeholders = ", ".join(["%s"] * len(identity))
     connection.execute(
-        f"INSERT INTO dataset ({_IDENTITY}) VALUES ({placeholders}) ON CONFLICT DO NOTHING",  # noqa: S608
+        f"INSERT INTO dataset ({_IDENTITY}) VALUES ({placeholders}) ON CONFLICT DO NOTHING",
         identity,
     )
 
@@ -118,7 +118,7 @@ def read_coverage(connection: Connection) -> list[Coverage]:
             "SELECT dataset_id, count(*), min(since_at) FROM in_flight GROUP BY dataset_id"
         )
     }
-    select = f"SELECT id, {_IDENTITY} FROM dataset ORDER BY {_IDENTITY}"  # noqa: S608
+    select = f"SELECT id, {_IDENTITY} FROM dataset ORDER BY {_IDENTITY}"
     found = []
     for dataset_id, *identity in connection.execute(select).fetchall():
         days = stored_days(connection, dataset_id, data_state="all")

@@ -41,7 +41,7 @@ def hold_dataset(connection: Connection, dataset_id: int) -> str | None:
     if is_taken:
         return None
     row = connection.execute(
-        "SELECT application_name, backend_start FROM pg_locks "  # noqa: S608
+        "SELECT application_name, backend_start FROM pg_locks "
         f"JOIN pg_stat_activity USING (pid) WHERE {_HERE} AND objsubid = 1 "
         f"AND (classid::bigint << 32) | objid::bigint = {_DATASET_KEY}",
         key,
@@ -63,7 +63,7 @@ def hold_lease(connection: Connection, shard: str) -> None:
 def end_holders(connection: Connection, shard: str) -> None:
     """End the sessions of whoever holds a shard, without waiting until they are over."""
     connection.execute(
-        f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {_HERE} AND objsubid = 2 "  # noqa: S608
+        f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {_HERE} AND objsubid = 2 "
         f"AND classid = {_LEASE_CLASS} "
         f"AND objid = ({_LEASE_KEY}::bigint & 4294967295)::oid",
         {"shard": shard},

@@ -32,7 +32,7 @@ _RUN = "site_url, search_type, dimensions, status, started_at, duration_seconds,
 
 def read_grants(connection: Connection) -> list[RecordedGrant]:
     """All grants, in the order of their keys."""
-    select = f"SELECT {_GRANT} FROM quota_grant ORDER BY limiter, number"  # noqa: S608
+    select = f"SELECT {_GRANT} FROM quota_grant ORDER BY limiter, number"
     return [_grant(values) for values in connection.execute(select)]
 
 
@@ -48,7 +48,7 @@ def write_grants(
         )
     placeholders = ", ".join(["%s"] * 10)
     connection.cursor().executemany(
-        f"INSERT INTO quota_grant ({_GRANT}) VALUES ({placeholders}) "  # noqa: S608
+        f"INSERT INTO quota_grant ({_GRANT}) VALUES ({placeholders}) "
         f"ON CONFLICT (limiter, number) DO UPDATE SET {_GRANT_AGAIN}",
         [_values(grant) for grant in grants],
     )
@@ -88,7 +88,7 @@ def write_run(connection: Connection, run: RecordedRun) -> int:
     """Enter a run and forget those that are too old; returns its number."""
     placeholders = ", ".join(["%s"] * 7)
     [[number]] = connection.execute(
-        f"INSERT INTO run ({_RUN}) VALUES ({placeholders}) RETURNING number",  # noqa: S608
+        f"INSERT INTO run ({_RUN}) VALUES ({placeholders}) RETURNING number",
         (
             run.site_url,
             run.search_type,
@@ -106,14 +106,14 @@ def write_run(connection: Connection, run: RecordedRun) -> int:
 def read_runs(connection: Connection) -> list[RecordedRun]:
     """All runs, the latest first, without their records."""
     columns = _RUN.replace("record", "''")
-    found = connection.execute(f"SELECT number, {columns} FROM run ORDER BY number DESC")  # noqa: S608
+    found = connection.execute(f"SELECT number, {columns} FROM run ORDER BY number DESC")
     return [_run(values) for values in found]
 
 
 def read_run(connection: Connection, number: int | None) -> RecordedRun | None:
     """A run by its number, or the latest one."""
     found = connection.execute(
-        f"SELECT number, {_RUN} FROM run WHERE number = %(number)s OR %(number)s::bigint IS NULL "  # noqa: S608
+        f"SELECT number, {_RUN} FROM run WHERE number = %(number)s OR %(number)s::bigint IS NULL "
         "ORDER BY number DESC LIMIT 1",
         {"number": number},
     ).fetchone()
@@ -156,7 +156,7 @@ def write_inspection(connection: Connection, inspection: Inspection) -> None:
     }
     again = ", ".join(f"{column} = excluded.{column}" for column in list(values)[3:])
     connection.execute(
-        f"INSERT INTO url_inspection ({', '.join(values)}) "  # noqa: S608
+        f"INSERT INTO url_inspection ({', '.join(values)}) "
         f"VALUES ({', '.join(f'%({column})s' for column in values)}) "
         f"ON CONFLICT (site_url, inspection_url, inspected_at) DO UPDATE SET {again}",
         values,

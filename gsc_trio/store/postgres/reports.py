@@ -46,7 +46,7 @@ FROM (
     SUM(impressions) FILTER (WHERE {_IS_RANKED}) AS ranked_impressions
   FROM {{table}} AS stored GROUP BY dataset_id, data_date
 ) AS by_day JOIN dataset ON dataset.id = dataset_id AND {WHOLE}
-GROUP BY {_DATASET}, week"""  # noqa: S608
+GROUP BY {_DATASET}, week"""
 
 _FROM_PERIOD = "FROM period AS dataset JOIN {table} AS stored ON stored.dataset_id = dataset.id"
 
@@ -65,7 +65,7 @@ _PERIODS = f"""WITH newest AS MATERIALIZED (
     (SELECT COUNT(DISTINCT data_date) FROM page_ledger WHERE dataset_id = id
       AND data_date >= first_date_before AND data_date < first_date) AS days_before
   FROM bounded
-)"""  # noqa: S608
+)"""
 
 
 def _sums_of_period(suffix: str, is_in_period: str) -> str:
@@ -89,7 +89,7 @@ SELECT {_DATASET}, stored.{{column}} AS {{name}},
   dataset.last_date, dataset.days, dataset.days_before
 {_FROM_PERIOD} AND stored.data_date >= dataset.first_date_before
 GROUP BY stored.{{column}}, {_DATASET}, dataset.last_date, dataset.days, dataset.days_before
-) AS mover"""  # noqa: S608
+) AS mover"""
 
 _CANNIBALISATION = f"""SELECT * FROM (
 {_PERIODS}, page AS (
@@ -106,7 +106,7 @@ _CANNIBALISATION = f"""SELECT * FROM (
   WINDOW query AS (PARTITION BY query, site_url, search_type, dimensions)
 )
 SELECT * FROM competing WHERE pages > 1
-) AS competing"""  # noqa: S608
+) AS competing"""
 
 
 # Stands for a table when there is none yet, so that a view has its columns, with their types.

@@ -93,7 +93,7 @@ def version_of(connection: Connection) -> int:
     """Which version of the schema there is; 0 for none."""
     if not _has_table(connection, _MARK):
         return 0
-    row = connection.execute(f"SELECT version FROM {_MARK}").fetchone()  # noqa: S608
+    row = connection.execute(f"SELECT version FROM {_MARK}").fetchone()
     return int(row[0]) if row else 0
 
 
@@ -130,8 +130,8 @@ def migrate(connection: Connection, address: Address) -> None:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {_MARK} (version integer NOT NULL)")
         for migration in MIGRATIONS[version:]:
             connection.execute(migration)
-        connection.execute(f"DELETE FROM {_MARK}")  # noqa: S608
-        connection.execute(f"INSERT INTO {_MARK} VALUES (%s)", [len(MIGRATIONS)])  # noqa: S608
+        connection.execute(f"DELETE FROM {_MARK}")
+        connection.execute(f"INSERT INTO {_MARK} VALUES (%s)", [len(MIGRATIONS)])
         refresh_views(connection)
 
 
