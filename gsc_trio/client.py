@@ -103,17 +103,28 @@ class SearchConsole:
         *,
         settings: Settings,
         on_answer: OnAnswer | None,
+        decoding: trio.Lock | None = None,
     ) -> None:
         self._sender = sender
         self._on_answer = on_answer
         # Side by side, ten answers would all be ready when the last one is.
-        self._decoding = trio.Lock()
+        self._decoding = decoding or trio.Lock()
         self.settings = settings
         """What it was opened with; runs that are given no settings take these."""
         self.limiter = sender.limiter
         """What gives permits; shared by everyone who spends the same quota."""
         self.user = sender.user
         """Whose quota is spent: a name, no secret."""
+
+    def also_told(self, *instruments: Instrument) -> SearchConsole:
+        """This client for one of several runs that share it: they hear of its requests, too."""
+        told = Instruments([self._sender.instruments, *instruments])
+        return SearchConsole(
+            attrs.evolve(self._sender, instruments=told),
+            settings=self.settings,
+            on_answer=self._on_answer,
+            decoding=self._decoding,
+        )
 
     async def query(
         self,

@@ -17,12 +17,11 @@ workers and quota is `gsc_trio.side_by_side`'s concern, and what a single one do
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 import attrs
-import trio
 
 from gsc_trio.access import TokenSource
 from gsc_trio.backfill import backfill
@@ -36,14 +35,10 @@ from gsc_trio.halt import HaltSwitch, following
 from gsc_trio.model import Halt, SearchAnalyticsQuery
 from gsc_trio.paginator import plan_jobs
 from gsc_trio.rate_limiter import RateLimiter
-from gsc_trio.side_by_side import Outcome, Turn, run_side_by_side
+from gsc_trio.side_by_side import ClientOf, Outcome, Turn, clients_of, run_side_by_side
 from gsc_trio.store.base import Store, StoredDay
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.instrument import Instrument, Instruments
-from gsc_trio.telemetry.merged import MergedRuns
-
-ClientOf = Callable[[str], SearchConsole]
-"""The client that asks about a site. Clients of several accounts share one rate limiter."""
 
 
 @asynccontextmanager
@@ -130,37 +125,27 @@ async def backfill_many(
         check_range(start, end, today, is_hourly=is_hourly)
     if not chosen:
         return []
-    clients = {
-        query.site_url: client if isinstance(client, SearchConsole) else client(query.site_url)
-        for query in chosen
-    }
+    clients = clients_of(client, (query.site_url for query in chosen))
     switch = halt_switch or HaltSwitch()
-    telemetry = MergedRuns(instruments)
     works: list[_Backfill] = []
-    started_at = trio.current_time()
     for query in chosen:
         stored: Mapping[dt.date, StoredDay] = {}
         if switch.halt is None:
             stored = await store.stored_days(query, start, end)
         days = len(plan_jobs(stored, start, end))
         works.append(_Backfill(query, store, start, end, today, days))
-    to_do = [work for work in works if work.days]
-    telemetry.begin(len(to_do), start, end, sum(work.days for work in to_do))
-    try:
-        await run_side_by_side(
-            to_do,
-            clients,
-            store,
-            settings or clients[chosen[0].site_url].settings,
-            telemetry,
-            halt_switch=switch,
-            concurrency=concurrency,
-        )
-    finally:
-        summaries = [work.summary for work in works]
-        status, reason = _all_together(summaries, switch.halt)
-        telemetry.finish(status, reason, trio.current_time() - started_at)
-    return summaries
+    await run_side_by_side(
+        [work for work in works if work.days],
+        clients,
+        store,
+        settings or clients[chosen[0].site_url].settings,
+        start=start,
+        end=end,
+        instruments=instruments,
+        halt_switch=switch,
+        concurrency=concurrency,
+    )
+    return [work.summary for work in works]
 
 
 def _each_once(queries: Iterable[SearchAnalyticsQuery]) -> Sequence[SearchAnalyticsQuery]:
@@ -170,14 +155,6 @@ def _each_once(queries: Iterable[SearchAnalyticsQuery]) -> Sequence[SearchAnalyt
             raise UsageError(f"{query.site_url} is there twice, with the same query")
         chosen[query] = None
     return list(chosen)
-
-
-def _all_together(summaries: Sequence[RunSummary], halt: Halt | None) -> tuple[str, str]:
-    """Status and reason of all."""
-    if halt is not None:
-        return halt.status, halt.reason
-    bad = sum(summary.status != "complete" for summary in summaries)
-    return ("failed", f"{bad:,} of {len(summaries):,} properties") if bad else ("complete", "")
 
 
 @attrs.define(eq=False)

@@ -94,7 +94,8 @@ class RateLimiter:
         self._burst_queries_per_second = burst_queries_per_second
         self._pause_initial_seconds = pause_initial_seconds
         self._pause_maximum_seconds = pause_maximum_seconds
-        self._instruments = instruments or Instruments()
+        self.instruments = instruments or Instruments()
+        """Who is told how much of a limit is used, and of pauses."""
         self._project = QuotaKey(QuotaWindow("project", project_queries_per_minute, WINDOW_SECONDS))
         self._keys: dict[str, QuotaKey] = {}
         self._most_keys = MANY_KEYS
@@ -131,7 +132,7 @@ class RateLimiter:
         for key in (self._key("site", site), self._key("user", user), self._project):
             key.window.take(queries)
             key.settle(queries, answered_at)
-            self._instruments.handle(_use_of(key.window))
+            self.instruments.handle(_use_of(key.window))
         return self.held_until(-answered_seconds_ago)
 
     @staticmethod
@@ -240,7 +241,7 @@ class RateLimiter:
         key.pause_before_began, key.pause_began = key.pause_began, trio.current_time()
         key.paused_until = max(key.paused_until, key.pause_began + seconds)
         key.wake_first()
-        self._instruments.handle(QuotaPaused(key.window.key, seconds, error))
+        self.instruments.handle(QuotaPaused(key.window.key, seconds, error))
 
     def _key(self, kind: str, name: str) -> QuotaKey:
         label = f"{kind} {name}"
@@ -325,9 +326,9 @@ class RateLimiter:
             used, limit = key.window.used(now), key.window.limit
             is_approaching = used >= APPROACHING_SHARE * limit
             if key.window.seconds == WINDOW_SECONDS:
-                self._instruments.handle(_use_of(key.window))
+                self.instruments.handle(_use_of(key.window))
                 if is_approaching and not key.has_told:
-                    self._instruments.handle(QuotaApproaching(key.window.key, used, limit))
+                    self.instruments.handle(QuotaApproaching(key.window.key, used, limit))
             key.has_told = is_approaching
         return Grant(keys, count, is_probe=is_probe)
 

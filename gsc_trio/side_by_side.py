@@ -19,9 +19,11 @@ Must never: read or write a database, or know what is fetched; that is the works
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -53,14 +55,23 @@ from gsc_trio.telemetry.events import (
     Event,
     PropertyFinished,
     PropertyStarted,
+    QuotaApproaching,
+    QuotaPaused,
+    QuotaUsed,
 )
-from gsc_trio.telemetry.instrument import Instrument
+from gsc_trio.telemetry.instrument import Instrument, Instruments
 from gsc_trio.telemetry.merged import MergedRuns
 
 logger = logging.getLogger("gsc_trio")
 
+ClientOf = Callable[[str], SearchConsole]
+"""The client that asks about a site. Clients of several accounts share one rate limiter."""
+
 _ENDS_ACCOUNT = (UnauthenticatedError, SignInError, LoadQuotaExceededError)
 """What a run halts with that the account's other properties would meet, too."""
+
+_GOOD = ("complete", "paused")
+"""Statuses of outcomes that are as they should be."""
 
 
 @attrs.frozen
@@ -75,6 +86,17 @@ class Turn:
     halt_switch: HaltSwitch
     """What stops all; a run of its own wants one that is `gsc_trio.halt.following` it."""
     instruments: Sequence[Instrument]
+
+    @contextmanager
+    def also_telling(self, site_url: str, instrument: Instrument) -> Iterator[Turn]:
+        """This turn, with one more who is told of it: of its requests and its quotas, too."""
+        keys = {f"site {site_url}", f"user {self.client.user}", "project"}
+        with self.client.limiter.instruments.also(_OwnQuotas(Instruments([instrument]), keys)):
+            yield attrs.evolve(
+                self,
+                client=self.client.also_told(instrument),
+                instruments=[*self.instruments, instrument],
+            )
 
 
 @attrs.frozen
@@ -108,13 +130,26 @@ class Work(Protocol):
         """Take note that it was never begun, or ended with an error."""
 
 
+def clients_of(
+    client: SearchConsole | ClientOf, site_urls: Iterable[str]
+) -> Mapping[str, SearchConsole]:
+    """The client of each site."""
+    return {
+        site_url: client if isinstance(client, SearchConsole) else client(site_url)
+        for site_url in site_urls
+    }
+
+
 async def run_side_by_side(
-    works: Iterable[Work],
+    works: Sequence[Work],
     clients: Mapping[str, SearchConsole],
     store: Store,
     settings: Settings,
-    telemetry: MergedRuns,
     *,
+    start: dt.date,
+    end: dt.date,
+    days_stored: tuple[dt.date, ...] = (),
+    instruments: Iterable[Instrument],
     halt_switch: HaltSwitch,
     concurrency: Concurrency | None = None,
     one_at_a_time: bool = False,
@@ -126,7 +161,10 @@ async def run_side_by_side(
         clients: whom to ask about each property; they share one limiter.
         store: where queries are written down before they leave.
         settings: concurrency and limits.
-        telemetry: who is told what happens.
+        start: the first day of any.
+        end: the last day of any.
+        days_stored: those between that are there already, if there is only one work.
+        instruments: who is told what happens, of all of them together.
         halt_switch: what stops everything from outside.
         concurrency: how many workers each account has, if that is to be changed meanwhile.
         one_at_a_time: whether one has all workers until it is done.
@@ -138,19 +176,37 @@ async def run_side_by_side(
     """
     waiting = sorted(works, key=lambda work: work.days)
     used = {id(clients[work.site_url]): clients[work.site_url] for work in waiting}.values()
-    if not used:
-        return
-    limiter = next(iter(used)).limiter
-    if any(client.limiter is not limiter for client in used):
+    if len({id(client.limiter) for client in used}) > 1:
         raise UsageError("clients of several accounts must share one rate limiter: give them one")
-    journal = QuotaJournal(store, limiter)
-    await journal.restore()
-    floor = _Floor(clients, settings, telemetry, halt_switch, journal, concurrency, one_at_a_time)
+    telemetry, began_at = MergedRuns(instruments), trio.current_time()
+    floor = _Floor(clients, settings, telemetry, halt_switch, concurrency, one_at_a_time)
+    sites, days = [work.site_url for work in works], sum(work.days for work in works)
+    telemetry.begin(sites, start, end, days, days_stored)
     try:
-        await floor.run(waiting, used)
+        for client in list(used)[:1]:
+            journal = QuotaJournal(store, client.limiter)
+            await journal.restore()
+            try:
+                await floor.run(waiting, used, journal)
+            finally:
+                began = min(halt_switch.requested_at, trio.current_time())
+                await journal.close(deadline=began + settings.grace_seconds)
     finally:
-        began = min(halt_switch.requested_at, trio.current_time())
-        await journal.close(deadline=began + settings.grace_seconds)
+        status, reason = floor.status()
+        telemetry.finish(status, reason, trio.current_time() - began_at)
+
+
+@attrs.frozen
+class _OwnQuotas:
+    """Tells of the quotas that one run draws on, and not of other properties' and users'."""
+
+    inner: Instrument
+    keys: Collection[str]
+
+    def handle(self, event: Event) -> None:
+        """Hand an event on."""
+        if isinstance(event, QuotaUsed | QuotaApproaching | QuotaPaused) and event.key in self.keys:
+            self.inner.handle(event)
 
 
 @attrs.define(eq=False)
@@ -170,17 +226,34 @@ class _Floor:
     settings: Settings
     telemetry: MergedRuns
     outer: HaltSwitch
-    journal: QuotaJournal
     concurrency: Concurrency | None
     one_at_a_time: bool
     _accounts: list[_Account] = attrs.field(factory=list, init=False)
     _refused_sites: set[str] = attrs.field(factory=set, init=False)
+    _count: int = attrs.field(default=0, init=False)
+    _bad: int = attrs.field(default=0, init=False)
+    """How many works did not end as they should."""
     _turn_settings: Settings = attrs.field(init=False)
     _automatic: Sequence[Instrument] = attrs.field(default=(), init=False)
+    _journal: QuotaJournal = attrs.field(init=False)
     _nursery: trio.Nursery = attrs.field(init=False)
 
-    async def run(self, waiting: Sequence[Work], clients: Collection[SearchConsole]) -> None:
+    def status(self) -> tuple[str, str]:
+        """Status of all together, and why."""
+        if self.outer.halt is not None:
+            return self.outer.halt.status, self.outer.halt.reason
+        if self._bad:
+            return "failed", f"{self._bad:,} of {self._count:,} properties"
+        return "complete", ""
+
+    async def run(
+        self,
+        waiting: Sequence[Work],
+        clients: Collection[SearchConsole],
+        journal: QuotaJournal,
+    ) -> None:
         """Do what waits."""
+        self._journal, self._count = journal, len(waiting)
         total = self.concurrency or Concurrency(self.settings.max_concurrency)
         runs_at_once = 1 if self._is_plain_loop or self.one_at_a_time else None
         accounts = {
@@ -253,7 +326,7 @@ class _Floor:
             account.client,
             self._turn_settings,
             None if self._is_plain_loop else member.concurrency,
-            self.journal,
+            self._journal,
             self.outer,
             [member, self.telemetry.member(), *self._automatic],
         )
@@ -289,6 +362,7 @@ class _Floor:
         self._tell(work, outcome)
 
     def _tell(self, work: Work, outcome: Outcome) -> None:
+        self._bad += outcome.status not in _GOOD
         self.telemetry.tell(
             PropertyFinished(
                 work.site_url, outcome.status, outcome.reason, outcome.days, outcome.rows

@@ -41,7 +41,8 @@ class GroupProgress:
     quotas: Callable[[], Sequence[QuotaUsed]]
     meter: RunMeter = attrs.field(factory=RunMeter)
     _row_rate: RowRate = attrs.field(factory=RowRate)
-    _running: dict[str, None] = attrs.field(factory=dict)
+    _running: Counter[str] = attrs.field(factory=Counter)
+    """How many runs each property has: one for each search type and set of dimensions."""
     _properties: int = 0
     _has_begun: bool = False
     _done: int = 0
@@ -67,11 +68,11 @@ class GroupProgress:
                 self._has_begun, self._properties = True, properties
                 self._days_planned = days_planned
             case PropertyStarted(site_url):
-                self._running[site_url] = None
+                self._running[site_url] += 1
             case PropertyFinished(site_url, status):
-                self._running.pop(site_url, None)
+                self._running[site_url] -= 1
                 self._done += 1
-                self._failed += status != "complete"
+                self._failed += status not in ("complete", "paused")
             case WorkerStarted(worker):
                 self._workers.add(worker)
             case WorkerEnded(worker):
@@ -107,7 +108,7 @@ class GroupProgress:
         is_going = self.meter.days and self._status == FETCHING
         return GroupSnapshot(
             properties=self._properties,
-            running=tuple(self._running),
+            running=tuple(+self._running),
             done=self._done,
             failed=self._failed,
             days=self.meter.days,

@@ -13,26 +13,23 @@ import trio
 from gsc_trio.access import TokenSource
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED
-from gsc_trio.cli.group_progress import GroupProgress
+from gsc_trio.cli.group import open_group
 from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.output import say, say_json
-from gsc_trio.cli.run import opened_store, shown
+from gsc_trio.cli.run import opened_store
 from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.cli.stores import is_there
 from gsc_trio.cli.summary_text import query_text
 from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown, open_telemetry
-from gsc_trio.client import user_of
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.many import backfill_many, open_clients
+from gsc_trio.many import backfill_many
 from gsc_trio.model import SearchAnalyticsQuery
-from gsc_trio.rate_limiter import RateLimiter
 from gsc_trio.store.database import Database
 from gsc_trio.summary import RunMeter, RunSummary
-from gsc_trio.telemetry.events import QuotaUsed
-from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.telemetry.instrument import Instrument
 
 if TYPE_CHECKING:
     from gsc_trio.cli.stores import Location
@@ -134,22 +131,13 @@ async def _fetch(
     concurrency: Concurrency | None,
     instruments: Sequence[Instrument],
 ) -> Sequence[RunSummary]:
-    users = {user_of(source) for source in request.credentials.values()}
-
-    def busiest() -> Sequence[QuotaUsed]:
-        """The account that uses most of its quota, and the project."""
-        uses = (limiter.quota_use(user, "")[1:] for user in users)
-        return max(uses, key=lambda use: use[0].used)
-
-    progress = GroupProgress(busiest)
-    watching = [progress, *instruments]
-    limiter = RateLimiter.from_settings(request.settings, Instruments(watching))
-    async with (
-        shown(progress, display),
-        open_clients(
-            request.settings, request.credentials, limiter=limiter, instruments=watching
-        ) as client_of,
-    ):
+    async with open_group(
+        request.settings,
+        request.credentials,
+        display,
+        instruments,
+        runs=len(request.queries),
+    ) as (client_of, watching):
         return await backfill_many(
             client_of,
             request.queries,

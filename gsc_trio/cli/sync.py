@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import trio
 from gsc_trio.access import TokenSource
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED
+from gsc_trio.cli.group import open_group
 from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.options import (
     config_option,
@@ -25,7 +25,7 @@ from gsc_trio.cli.options import (
     wait_option,
 )
 from gsc_trio.cli.output import one_line, say, say_json
-from gsc_trio.cli.run import opened_store, shown_progress
+from gsc_trio.cli.run import opened_store
 from gsc_trio.cli.signals import halt_on_signals
 from gsc_trio.cli.stores import is_there, open_database
 from gsc_trio.cli.summary_text import query_text
@@ -35,21 +35,17 @@ from gsc_trio.cli.telemetry import (
     open_telemetry,
     telemetry_options,
 )
-from gsc_trio.client import SearchConsole, open_search_console
+from gsc_trio.client import user_of
 from gsc_trio.config import Settings
-from gsc_trio.credentials.choice import choose_credentials, settings_of_account
+from gsc_trio.credentials.choice import choose_credentials_for, settings_of_account
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
-from gsc_trio.model import Halt, SearchAnalyticsQuery
-from gsc_trio.report.keep import keep_record
-from gsc_trio.report.recorder import RunRecorder
-from gsc_trio.store.database import Database
+from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.store.datasets import dataset_queries
 from gsc_trio.sync.budget import BudgetedRateLimiter
 from gsc_trio.sync.run import GOOD, TargetResult, sync
 from gsc_trio.sync.targets import SyncTarget, read_targets
-from gsc_trio.telemetry.instrument import Instruments
 
 if TYPE_CHECKING:
     from gsc_trio.cli.stores import Location
@@ -71,9 +67,9 @@ A settings file:
   account = "agency"                         # who asks; default: as without
   days = 90                                  # or start = 2026-01-31; default: all 16 months
 
-Properties are fetched one after another with one quota, the least work first; one that fails does
-not stop the others. With --max-requests each gets an equal part of what is left, and the next sync
-goes on.
+Properties share the workers (max_concurrency of them for each account) and the quota, those with
+the fewest days to fetch come first, and one that fails does not stop the others. With
+--max-requests they go one after another, each gets an equal part of what is left, and the next sync goes on.
 
 \b
 Examples:
@@ -148,11 +144,6 @@ def command(
             else attrs.evolve(each, query=attrs.evolve(each.query, data_state=data_state))
             for each in targets
         ]
-    accounts = {target.query.site_url: target.account for target in targets}
-    credentials = {
-        site: choose_credentials(settings_of_account(settings, account), site)
-        for site, account in accounts.items()
-    }
     request = _Request(
         targets,
         settings,
@@ -161,7 +152,7 @@ def command(
         waits_for_database,
         telemetry,
         sources,
-        credentials,
+        _credentials(settings, targets),
     )
     with choose_shown(telemetry, wants_progress=wants_progress) as display:
         results = trio.run(_run, request, display)
@@ -170,6 +161,23 @@ def command(
     else:
         say(summary_text(results, database))
     return exit_code(results)
+
+
+def _credentials(
+    settings: Settings, targets: Sequence[SyncTarget]
+) -> Mapping[str, TokenSource | None]:
+    """What gives access tokens for each property: one source for each account."""
+    by_account: dict[str | None, list[str]] = {}
+    for target in targets:
+        by_account.setdefault(target.account, []).append(target.query.site_url)
+    sources: dict[str, TokenSource | None] = {}
+    chosen: dict[str, TokenSource | None] = {}
+    for account, sites in by_account.items():
+        its_own = choose_credentials_for(settings_of_account(settings, account), sites)
+        for site, source in its_own.items():
+            # An account that is named for some may be the only one there is for the others.
+            chosen[site] = sources.setdefault(user_of(source), source)
+    return chosen
 
 
 def _choose(
@@ -222,57 +230,30 @@ async def _run(request: _Request, display: Display) -> Sequence[TargetResult]:
             request.database, display, halt_switch, waits=request.waits_for_database
         ) as store:
             if store is not None:
-                watching = Instruments(instruments)
-                clients = _Clients(request, store, display, watching)
-                results = await sync(
-                    store,
-                    request.targets,
-                    clients.open,
-                    clients.limiter,
-                    today=pacific_today(),
-                    max_requests=request.max_requests,
-                    concurrency=live.concurrency if live else None,
-                    halt_switch=halt_switch,
-                    instruments=[watching],
-                )
+                async with open_group(
+                    settings,
+                    request.credentials,
+                    display,
+                    instruments,
+                    runs=len(request.targets),
+                    limiter_type=BudgetedRateLimiter,
+                ) as (client_of, watching):
+                    results = await sync(
+                        store,
+                        request.targets,
+                        client_of,
+                        today=pacific_today(),
+                        max_requests=request.max_requests,
+                        settings=settings,
+                        concurrency=live.concurrency if live else None,
+                        halt_switch=halt_switch,
+                        instruments=watching,
+                    )
+            elif halt_switch.halt is not None:
+                for result in results:
+                    result.status, result.reason = halt_switch.halt.status, halt_switch.halt.reason
         nursery.cancel_scope.cancel()
     return results
-
-
-@attrs.frozen
-class _Clients:
-    """Opens a client for each target, and watches what it does."""
-
-    request: _Request
-    store: Database
-    display: Display
-    watching: Instruments
-    limiter: BudgetedRateLimiter = attrs.field(init=False)
-
-    @limiter.default
-    def _make_limiter(self) -> BudgetedRateLimiter:
-        return BudgetedRateLimiter.from_settings(self.request.settings, self.watching)
-
-    @asynccontextmanager
-    async def open(self, result: TargetResult) -> AsyncIterator[SearchConsole]:
-        """A client for a target, which leaves a record when it is closed."""
-        query, recorder, settings = result.query, RunRecorder(), self.request.settings
-        async with (
-            shown_progress(self.display) as progress,
-            open_search_console(
-                settings,
-                limiter=self.limiter,
-                credentials=self.request.credentials[query.site_url],
-                instruments=[self.watching],
-            ) as client,
-        ):
-            with self.watching.also(progress, recorder):
-                yield client
-        if recorder.range is not None:
-            halt = None if result.status == "complete" else Halt(result.reason, result.status)
-            summary = progress.meter.summary(query.site_url, *recorder.range, halt)
-            tell = self.display.tell
-            await keep_record(recorder, summary, query, settings, self.store, tell)
 
 
 def exit_code(results: Sequence[TargetResult]) -> int:

@@ -36,7 +36,7 @@ from gsc_trio.cli.telemetry import TelemetryOptions, choose_shown
 from gsc_trio.client import open_search_console
 from gsc_trio.config import Settings
 from gsc_trio.config_sources import load_settings
-from gsc_trio.credentials.choice import choose_credentials
+from gsc_trio.credentials.choice import choose_credentials_for
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch, following
@@ -191,10 +191,8 @@ async def _run(request: _Request, display: Display) -> _Outcome:
             queries = await _queries(store, request)
             fetch = None
             if not request.is_offline:
-                credentials = {
-                    site: choose_credentials(request.settings, site)
-                    for site in dict.fromkeys(query.site_url for query in queries)
-                }
+                sites = dict.fromkeys(query.site_url for query in queries)
+                credentials = choose_credentials_for(request.settings, sites)
                 limiter = RateLimiter.from_settings(request.settings)
                 fetch = partial(
                     _fetch, request.settings, store, limiter, credentials, display, halt_switch

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import trio
 
@@ -11,9 +13,20 @@ from gsc_trio.errors import StorageError
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.report.record import RunRecord, to_json
 from gsc_trio.report.recorder import RunRecorder
-from gsc_trio.store.base import RecordedRun
-from gsc_trio.store.database import Database
+from gsc_trio.store.base import RecordedRun, StoredDay
 from gsc_trio.summary import RunSummary
+
+
+class RecordStore(Protocol):
+    """Where records are kept; a `gsc_trio.store.database.Database` is one."""
+
+    async def stored_days(
+        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
+    ) -> Mapping[dt.date, StoredDay]:
+        """The days of which there is anything, as `begin_run` gives them."""
+
+    async def record_run(self, run: RecordedRun) -> int:
+        """Remember a run that is over; returns its number."""
 
 
 async def keep_record(
@@ -21,7 +34,7 @@ async def keep_record(
     summary: RunSummary,
     query: SearchAnalyticsQuery,
     settings: Settings,
-    store: Database,
+    store: RecordStore,
     tell: Callable[[str], None],
 ) -> RunRecord:
     """Put together what is known of a run, and store it; if that fails, it is told and no more.

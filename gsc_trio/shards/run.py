@@ -22,12 +22,11 @@ from gsc_trio.halt import HaltSwitch
 from gsc_trio.shards.board import Board, ShardProgress
 from gsc_trio.shards.plan import Shard
 from gsc_trio.shards.store import ShardStore
-from gsc_trio.shards.targets import sync_side_by_side
 from gsc_trio.shards.worker import ShardOutcome
 from gsc_trio.store.postgres.address import Address
 from gsc_trio.store.postgres.leases import take_lease
 from gsc_trio.store.postgres.store import open_postgres_store
-from gsc_trio.sync.run import GOOD, TargetResult
+from gsc_trio.sync.run import GOOD, TargetResult, sync
 from gsc_trio.telemetry.events import (
     DayCompleted,
     Event,
@@ -128,7 +127,7 @@ class ShardRunner:
                 credentials=self.credentials[shard.name],
                 instruments=instruments,
             ) as client:
-                return await sync_side_by_side(
+                return await sync(
                     store,
                     shard.targets,
                     client,

@@ -21,7 +21,7 @@ import attrs
 from gsc_trio.errors import FencedError, StorageError
 from gsc_trio.machine_clock import Moment, machine_moment
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
-from gsc_trio.store.base import GrantKey, RecordedGrant, StoredDay
+from gsc_trio.store.base import GrantKey, RecordedGrant, RecordedRun, StoredDay
 from gsc_trio.store.database import Database
 
 CLOCKS_AGREE_SECONDS = 600.0
@@ -67,6 +67,11 @@ class ShardStore:
         """The days of which there is anything, oldest first."""
         with self._noting():
             return await self.store.days_with_anything(query)
+
+    async def record_run(self, run: RecordedRun) -> int:
+        """Remember a run that is over."""
+        with self._noting():
+            return await self.store.record_run(run)
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges

@@ -8,7 +8,7 @@ fetches it anew, if the target wants such days.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Protocol
 
@@ -17,17 +17,13 @@ import attrs
 from gsc_trio.dates import last_final_day, oldest_day, oldest_hourly_day
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.paginator import days_backwards
-from gsc_trio.store.base import Store, StoredDay
+from gsc_trio.report.keep import RecordStore
+from gsc_trio.store.base import Store
 from gsc_trio.sync.targets import SyncTarget
 
 
-class SyncStore(Store, Protocol):
+class SyncStore(Store, RecordStore, Protocol):
     """A store that can also say what is there; a `gsc_trio.store.database.Database` is one."""
-
-    async def stored_days(
-        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
-    ) -> Mapping[dt.date, StoredDay]:
-        """The days of which there is anything, as `begin_run` gives them."""
 
     async def days_with_anything(self, query: SearchAnalyticsQuery) -> Sequence[dt.date]:
         """The days that a query's ledger or its rows have, oldest first."""
@@ -45,9 +41,9 @@ class Needs:
     """Days that are not final yet, and are wanted nevertheless."""
 
     @property
-    def days(self) -> int:
-        """How many days that is."""
-        return len(self.missing) + len(self.outdated) + len(self.fresh)
+    def days(self) -> AbstractSet[dt.date]:
+        """All of them."""
+        return self.missing | self.outdated | self.fresh
 
 
 async def needs_of(store: SyncStore, target: SyncTarget, today: dt.date) -> Needs:

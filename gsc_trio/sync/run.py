@@ -1,21 +1,23 @@
-"""Sync targets, one after another: one limiter, one writer, and the least work first.
+"""Sync targets, side by side: one limiter, one writer, and the least work first.
 
-One after another, since the quota is the user's and one target's workers can use all of it; side by
-side they would share it, and the database's one writer, and nobody would be done earlier. The least
-work first, so that no site's new days wait for another's long history.
+How targets share workers and quota, and what one failure means for others, is
+`gsc_trio.side_by_side`'s concern. The least work first, so that no site's new days wait for
+another's long history.
 
-A budget of queries is shared in the same order: each target may spend an equal part of what is left
-for it and those after it. Who needs less leaves the rest to the others, and no long history takes
-more than its part while others want theirs.
+With a budget of queries targets go one after another, in the same order: each may spend an equal
+part of what is left for it and those after it. Who needs less leaves the rest to the others, and no
+long history takes more than its part while others want theirs.
 
-A target that fails, whatever the reason, does not stop the others; only a database that fails does.
+Each target that is fetched leaves a record of its run. What a target lacks is looked up twice, once
+to know how much it is and once in its turn, so that memory does not grow with days times targets.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+import logging
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 
 import attrs
@@ -23,24 +25,28 @@ import attrs
 from gsc_trio.backfill import backfill
 from gsc_trio.client import SearchConsole
 from gsc_trio.concurrency import Concurrency
-from gsc_trio.errors import PermissionDeniedError, StorageError
+from gsc_trio.config import Settings
+from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch, following
 from gsc_trio.model import Halt, SearchAnalyticsQuery
-from gsc_trio.store.database import Database
-from gsc_trio.summary import RunSummary
+from gsc_trio.paginator import days_backwards
+from gsc_trio.rate_limiter import RateLimiter
+from gsc_trio.report.keep import keep_record
+from gsc_trio.report.recorder import RunRecorder
+from gsc_trio.side_by_side import ClientOf, Outcome, Turn, clients_of, run_side_by_side
+from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.sync.budget import BudgetedRateLimiter
-from gsc_trio.sync.needs import Needs, needs_of
+from gsc_trio.sync.needs import Needs, SyncStore, needs_of
 from gsc_trio.sync.targets import SyncTarget
 from gsc_trio.sync.whole_days import AT_ONCE, WholeDays
-from gsc_trio.telemetry.instrument import Instrument
+from gsc_trio.telemetry.instrument import Instrument, Instruments
 
-OpenClient = Callable[["TargetResult"], AbstractAsyncContextManager[SearchConsole]]
-"""Opens a client for a target, with the limiter of the sync; when the client is closed, the result
-is what came of the target."""
+logger = logging.getLogger("gsc_trio")
 
 GOOD = ("complete", "nothing to do", "paused")
 """Statuses with which a sync ends well."""
 
+_NOT_BEGUN = "not begun"
 _SPENT = Halt("the budget of queries is spent", status="paused")
 
 
@@ -49,7 +55,7 @@ class TargetResult:
     """What became of a target."""
 
     query: SearchAnalyticsQuery
-    status: str = "not begun"
+    status: str = _NOT_BEGUN
     """``complete``, ``nothing to do``, ``paused`` (the budget is spent), ``halted``, ``failed``,
     ``interrupted`` or ``not begun``."""
     reason: str = ""
@@ -67,7 +73,7 @@ class TargetResult:
 
 
 @attrs.frozen
-class TargetRun:
+class _Run:
     """A part of a target that is one backfill."""
 
     query: SearchAnalyticsQuery
@@ -76,13 +82,13 @@ class TargetRun:
 
 
 async def sync(
-    store: Database,
+    store: SyncStore,
     targets: Sequence[SyncTarget],
-    open_client: OpenClient,
-    limiter: BudgetedRateLimiter,
+    client: SearchConsole | ClientOf,
     *,
     today: dt.date,
     max_requests: int | None = None,
+    settings: Settings | None = None,
     concurrency: Concurrency | None = None,
     halt_switch: HaltSwitch | None = None,
     instruments: Iterable[Instrument] = (),
@@ -92,115 +98,184 @@ async def sync(
     Args:
         store: the database.
         targets: what is to be there.
-        open_client: whom to ask; its limiter is ``limiter``.
-        limiter: what all of them share.
+        client: what is asked; with several accounts, what gives the client of a site.
         today: the current date in Pacific time.
-        max_requests: how many queries may be sent, or None for as many as it takes.
-        concurrency: how many workers there are, if that is to be changed while they work.
+        max_requests: how many queries may be sent, or None for as many as it takes. A number needs
+            clients with a `BudgetedRateLimiter`.
+        settings: concurrency and limits; by default the first client's.
+        concurrency: how many workers each account has, if that is to be changed meanwhile.
         halt_switch: what stops everything from outside.
-        instruments: who is told what happens.
+        instruments: who is told what happens, of all targets together.
 
     Returns:
-        The results, in the order of ``targets``.
+        The results, in the order of ``targets``. One that fails does not stop the others.
 
     Raises:
+        UsageError: clients that do not share a limiter, or whose limiter knows no budget.
         StorageError: the database cannot say what is there.
     """
-    outer = halt_switch or HaltSwitch()
-    work = _Sync(store, limiter, outer, concurrency, instruments, today)
-    results = {target: TargetResult(target.query) for target in targets}
-    needs = {target: await needs_of(store, target, today) for target in targets}
-    left = max_requests
-    waiting = sorted(targets, key=lambda target: needs[target].days)
-    for number, target in enumerate(waiting):
-        result, need = results[target], needs[target]
-        result.days_wanted, result.days_replaced = need.days, len(need.outdated)
-        share = None if left is None else -(-left // (len(waiting) - number))
-        if outer.halt is not None:
-            result.reason = outer.halt.reason
-        elif not need.days:
-            result.status = "nothing to do"
-        elif target.query.site_url in work.refused:
-            result.status, result.reason = "failed", "not asked for: Google refused this site above"
-        elif share == 0:
-            result.status = "paused"
-        else:
-            try:
-                async with open_client(result) as client:
-                    await work.fetch(client, target, need, result, share)
-            except* StorageError as errors:
-                result.status, result.reason = "failed", str(_first(errors))
-                # The next one would meet the same.
-                outer.request(Halt("the database failed", status="failed"))
-        if left is not None:
-            left -= result.requests
-    for result in results.values():
+    if not targets:
+        return []
+    switch = halt_switch or HaltSwitch()
+    clients = clients_of(client, (target.query.site_url for target in targets))
+    first = clients[targets[0].query.site_url]
+    budget = _budget_of(first.limiter, max_requests)
+    works = [_TargetWork(target, store, today, budget) for target in targets]
+    wanted: set[dt.date] = set()
+    for work in works:
+        if switch.halt is None:
+            wanted |= await work.look()
+    to_do = [work for work in works if work.result.status == _NOT_BEGUN]
+    start, end = min(wanted, default=today), max(wanted, default=today)
+    if budget is not None:
+        budget.targets = len(to_do)
+    await run_side_by_side(
+        to_do,
+        clients,
+        store,
+        settings or first.settings,
+        start=start,
+        end=end,
+        days_stored=tuple(day for day in days_backwards(start, end) if day not in wanted),
+        instruments=instruments,
+        halt_switch=switch,
+        concurrency=concurrency,
+        one_at_a_time=budget is not None,
+    )
+    results = [work.result for work in works]
+    for result in results:
         if result.status == "paused":
             result.reason = f"the next sync goes on from here (--max-requests {max_requests:,})"
-    return [results[target] for target in targets]
+    return results
 
 
-@attrs.frozen
-class _Sync:
-    """What all targets share."""
+@attrs.define(eq=False)
+class _Budget:
+    """Queries that may be sent yet, and the targets that want some."""
 
-    store: Database
     limiter: BudgetedRateLimiter
-    outer: HaltSwitch
-    concurrency: Concurrency | None
-    instruments: Iterable[Instrument]
-    today: dt.date
-    refused: set[str] = attrs.field(factory=set, init=False)
-    """Sites that this account may not see: asking again would only cost queries."""
+    left: int
+    targets: int = 0
+    """How many had no turn yet."""
 
-    async def fetch(
-        self,
-        client: SearchConsole,
-        target: SyncTarget,
-        needs: Needs,
-        result: TargetResult,
-        share: int | None,
-    ) -> None:
-        """Fetch what a target needs, with no more queries than its share."""
+    def take_share(self) -> int:
+        """An equal part of what is left, for the target whose turn it is."""
+        share = -(-self.left // self.targets)
+        self.targets -= 1
+        return share
+
+
+def _budget_of(limiter: RateLimiter, max_requests: int | None) -> _Budget | None:
+    if max_requests is None:
+        return None
+    if not isinstance(limiter, BudgetedRateLimiter):
+        raise UsageError("max_requests needs clients that share a BudgetedRateLimiter")
+    return _Budget(limiter, max_requests)
+
+
+@attrs.define(eq=False)
+class _TargetWork:
+    """A target, as a piece of work."""
+
+    target: SyncTarget
+    store: SyncStore
+    today: dt.date
+    budget: _Budget | None
+    days: int = attrs.field(default=0, init=False)
+    result: TargetResult = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.result = TargetResult(self.target.query)
+
+    @property
+    def site_url(self) -> str:
+        """The property."""
+        return self.target.query.site_url
+
+    async def look(self) -> AbstractSet[dt.date]:
+        """Look what it lacks."""
+        needs = await needs_of(self.store, self.target, self.today)
+        self.days = self.result.days_wanted = len(needs.days)
+        self.result.days_replaced = len(needs.outdated)
+        if not self.days:
+            self.result.status = "nothing to do"
+        return needs.days
+
+    async def run(self, turn: Turn) -> Outcome:
+        """Fetch what it lacks, with no more queries than its share, and keep a record."""
+        result, recorder, meter = self.result, RunRecorder(), RunMeter()
+        with turn.also_telling(self.site_url, Instruments([recorder, meter])) as recorded:
+            error = await self._fetch(recorded)
+        if recorder.range is not None:
+            halt = None if result.status == "complete" else Halt(result.reason, result.status)
+            summary = meter.summary(self.site_url, *recorder.range, halt)
+            query, settings = self.target.query, turn.settings
+            await keep_record(recorder, summary, query, settings, self.store, logger.warning)
+        return Outcome(result.status, result.reason, result.days, result.rows, error)
+
+    async def _fetch(self, turn: Turn) -> BaseException | None:
+        """Returns what stopped it."""
+        result, budget = self.result, self.budget
+        share = None if budget is None else budget.take_share()
+        needs = await needs_of(self.store, self.target, self.today)
         result.status = "complete"
-        for run in runs_of(target, needs):
+        # Pages of days that are replaced wait in memory: of all runs together no more than these.
+        at_once = AT_ONCE if turn.concurrency is None else min(AT_ONCE, turn.concurrency.limit)
+        for run in _runs_of(self.target, needs, at_once):
             if share is not None and result.requests >= share:
                 result.status = "paused"
-                return
-            budget = None if share is None else share - result.requests
-            add_summary(result, await self._backfill(client, run, budget))
-            if result.status != "complete":
                 break
-        if result.status == "paused" and result.days >= needs.days:
-            # The last query was the last one needed, and another worker wanted more.
-            result.status = "complete"
+            queries = None if share is None else share - result.requests
+            error = await self._backfill(turn, run, queries)
+            if result.status == "paused" and result.days >= self.days:
+                # The last query was the last one needed, and another worker wanted more.
+                result.status, result.reason = "complete", ""
+            if result.status != "complete":
+                return error
+        return None
 
-    async def _backfill(
-        self, client: SearchConsole, run: TargetRun, budget: int | None
-    ) -> RunSummary:
-        async with following(self.outer) as switch:
-            watching = list(self.instruments)
-            if budget is not None:
-                self.limiter.begin(budget, partial(switch.request, _SPENT))
-                watching.append(self.limiter)
+    async def _backfill(self, turn: Turn, run: _Run, queries: int | None) -> BaseException | None:
+        async with following(turn.halt_switch) as switch:
+            watching = list(turn.instruments)
+            if self.budget is not None and queries is not None:
+                self.budget.limiter.begin(queries, partial(switch.request, _SPENT))
+                watching.append(self.budget.limiter)
             summary = await backfill(
-                client,
+                turn.client,
                 run.query,
                 WholeDays(self.store, run.days, run.replaced),
                 start=min(run.days),
                 end=max(run.days),
-                concurrency=self.concurrency,
+                settings=turn.settings,
+                concurrency=turn.concurrency,
                 instruments=watching,
                 halt_switch=switch,
+                journal=turn.journal,
                 today=self.today,
             )
-            if switch.halt is not None and isinstance(switch.halt.error, PermissionDeniedError):
-                self.refused.add(run.query.site_url)
-            return summary
+        self._add(summary)
+        return switch.halt.error if switch.halt else None
+
+    def _add(self, summary: RunSummary) -> None:
+        """Count a run in."""
+        result = self.result
+        result.status, result.reason = summary.status, summary.reason
+        result.days += summary.days
+        result.days_fetched_again += summary.days_fetched_again
+        result.rows += summary.rows
+        result.requests += summary.requests
+        if self.budget is not None:
+            self.budget.left -= summary.requests
+
+    def conclude(self, outcome: Outcome) -> None:
+        """Take note that it was never begun, or ended with an error."""
+        if self.budget is not None and self.result.status == _NOT_BEGUN:
+            self.budget.targets -= 1
+        self.result.status, self.result.reason = outcome.status, outcome.reason
 
 
-def runs_of(target: SyncTarget, needs: Needs) -> Iterable[TargetRun]:
-    """Days to be replaced first, no more at once than fit in memory; then the newest first.
+def _runs_of(target: SyncTarget, needs: Needs, at_once: int) -> Iterable[_Run]:
+    """Days to be replaced first, no more at once than it says; then the newest first.
 
     Days that are not final come last: they are fetched again each time, and a small budget would
     be spent on them alone.
@@ -210,24 +285,10 @@ def runs_of(target: SyncTarget, needs: Needs) -> Iterable[TargetRun]:
         final = attrs.evolve(target.query, data_state="final")
         with_fresh = attrs.evolve(target.query, data_state="all")
     outdated = sorted(needs.outdated, reverse=True)
-    for start in range(0, len(outdated), AT_ONCE):
-        chunk = frozenset(outdated[start : start + AT_ONCE])
-        yield TargetRun(final, chunk, chunk)
+    for start in range(0, len(outdated), at_once):
+        chunk = frozenset(outdated[start : start + at_once])
+        yield _Run(final, chunk, chunk)
     if needs.missing:
-        yield TargetRun(final, frozenset(needs.missing), frozenset())
+        yield _Run(final, frozenset(needs.missing), frozenset())
     if needs.fresh:
-        yield TargetRun(with_fresh, frozenset(needs.fresh), frozenset(needs.fresh))
-
-
-def add_summary(result: TargetResult, summary: RunSummary) -> None:
-    """Count a run in."""
-    result.status, result.reason = summary.status, summary.reason
-    result.days += summary.days
-    result.days_fetched_again += summary.days_fetched_again
-    result.rows += summary.rows
-    result.requests += summary.requests
-
-
-def _first(error: BaseException) -> BaseException:
-    """The first error in a group, however deep."""
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+        yield _Run(with_fresh, frozenset(needs.fresh), frozenset(needs.fresh))

@@ -8,6 +8,7 @@ property's beginning and end.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from itertools import count
 
 import attrs
@@ -51,17 +52,27 @@ class MergedRuns:
     _total: _Depths = attrs.field(factory=_Depths, init=False)
     _numbers: count[int] = attrs.field(factory=lambda: count(1), init=False)
 
-    def begin(self, properties: int, start: dt.date, end: dt.date, days_planned: int) -> None:
+    def begin(
+        self,
+        sites: Sequence[str],
+        start: dt.date,
+        end: dt.date,
+        days_planned: int,
+        days_stored: tuple[dt.date, ...] = (),
+    ) -> None:
         """All of it begins.
 
         Args:
-            properties: how many have something to fetch.
+            sites: the property of each run that has something to fetch.
             start: the first day of any.
             end: the last day of any.
             days_planned: how many days are to be fetched, of all of them.
+            days_stored: the days between that none of them lacks.
         """
-        what = "1 property" if properties == 1 else f"{properties:,} properties"
-        self._instruments.handle(RunStarted(what, start, end, days_planned, (), properties))
+        what = sites[0] if len(sites) == 1 else f"{len(sites):,} properties"
+        self._instruments.handle(
+            RunStarted(what, start, end, days_planned, days_stored, len(sites))
+        )
 
     def finish(self, status: str, reason: str, duration_seconds: float) -> None:
         """All of it is over; parameters as for `RunFinished`."""

@@ -1,4 +1,4 @@
-"""A shard's targets side by side, in virtual time."""
+"""Targets side by side, in virtual time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, SearchAnalyticsQuery
 from gsc_trio.shards.board import ShardProgress
 from gsc_trio.shards.run import ShardMeter
-from gsc_trio.shards.targets import sync_side_by_side
 from gsc_trio.sync.run import TargetResult
+from gsc_trio.sync.run import sync as sync_targets
 from gsc_trio.sync.targets import SyncTarget
 from gsc_trio.testing import (
     FakeSearchConsole,
@@ -62,7 +62,7 @@ async def sync(
         open_streaming_transport(server) as transport,
         open_search_console(settings, transport=transport) as client,
     ):
-        return await sync_side_by_side(
+        return await sync_targets(
             store,
             targets,
             client,
