@@ -69,7 +69,8 @@ A settings file:
 
 Properties share the workers (max_concurrency of them for each account) and the quota, those with
 the fewest days to fetch come first, and one that fails does not stop the others. With
---max-requests they go one after another, each gets an equal part of what is left, and the next sync goes on.
+--max-requests they go one after another, each gets an equal part of what is left, and the next
+sync goes on.
 
 \b
 Examples:
@@ -209,7 +210,9 @@ def _choose(
 async def _stored(database: Location) -> Sequence[SearchAnalyticsQuery]:
     # In Postgres it makes the tables that are still missing.
     async with open_database(database, read_only=isinstance(database, Path)) as store:
-        return dataset_queries(await store.coverage())
+        coverage = await store.coverage()
+    # One of which nothing ever came, such as a name mis-spelt, is not to be asked for each time.
+    return dataset_queries([each for each in coverage if each.first_day is not None])
 
 
 async def _run(request: _Request, display: Display) -> Sequence[TargetResult]:

@@ -239,6 +239,16 @@ def test_sites_can_be_named_and_an_unknown_one_is_fetched_anew(
     assert {call.site_url for call in fake.calls} == {SITE}
 
 
+def test_a_name_mis_spelt_once_is_not_asked_for_each_time(
+    cli: RunCli, fake: FakeSearchConsole
+) -> None:
+    cli("backfill", SITE, "--days", 2, "--dimensions", "country")
+    assert cli("backfill", "https://mis-spelt.example/", "--days", 2).exit_code == 1
+    fake.calls.clear()
+    assert cli("sync").stdout == "nothing to do: gsc.db is up to date\n"
+    assert fake.calls == []
+
+
 def test_filters_and_hours_are_kept_up_as_they_were_fetched(
     cli: RunCli, fake: FakeSearchConsole
 ) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
+import pytest
 import trio
 import trio.testing
 
 from gsc_trio.client import open_search_console
 from gsc_trio.config import Settings
+from gsc_trio.errors import UsageError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import Halt, SearchAnalyticsQuery
+from gsc_trio.report.record import from_json
 from gsc_trio.shards.board import ShardProgress
 from gsc_trio.shards.run import ShardMeter
 from gsc_trio.sync.run import TargetResult
@@ -126,6 +129,41 @@ async def test_what_was_not_begun_when_it_halts_says_so(
     assert set(statuses) == {"complete", "interrupted"}
     rest = await sync(server_of(targets), disk, targets)
     assert {result.status for result in rest} == {"complete", "nothing to do"}
+
+
+async def test_each_target_leaves_a_record_of_its_own_run_and_of_no_other(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    disk, targets = SimulatedDisk(), targets_of(6)
+    await sync(server_of(targets[1:]), disk, targets)
+    store = SimulatedStore(disk, SimulatedProcess("reader"), delay=lambda: 0.0)
+    runs = {run.site_url: await store.run(run.number) for run in await store.runs()}
+    assert len(runs) == 6
+    for number, target in enumerate(targets):
+        run = runs[target.query.site_url]
+        assert run is not None
+        record = from_json(run.record)
+        days = number % 3 + 1
+        assert record.summary.status == ("failed" if number == 0 else "complete")
+        assert record.summary.requests == record.quota["site"].used == days
+        assert record.quota["user"].used <= 12
+        assert sum(record.series.queries) == days
+        assert len(record.days) == days
+    assert {result.status for result in await sync(server_of(targets), disk, targets[1:])} == {
+        "nothing to do"
+    }
+    assert len(await store.runs()) == 6
+
+
+async def test_a_budget_needs_a_limiter_that_knows_one() -> None:
+    targets = targets_of(2)
+    store = SimulatedStore(SimulatedDisk(), SimulatedProcess("worker"), delay=lambda: 0.0)
+    async with (
+        open_streaming_transport(server_of(targets)) as transport,
+        open_search_console(Settings(), transport=transport) as client,
+    ):
+        with pytest.raises(UsageError, match="BudgetedRateLimiter"):
+            await sync_targets(store, targets, client, today=TODAY, max_requests=5)
 
 
 async def halt_after(seconds: float, switch: HaltSwitch) -> None:
