@@ -9,6 +9,7 @@ memory.
 from __future__ import annotations
 
 import datetime as dt
+import ssl
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -24,6 +25,7 @@ from contextlib import (
     asynccontextmanager,
     nullcontext,
 )
+from functools import cache
 from importlib.metadata import version
 
 import attrs
@@ -321,6 +323,12 @@ def user_of(credentials: GoogleCredentials | TokenSource | None) -> str:
     return DEFAULT_USER
 
 
+@cache
+def _trusted_certificates() -> ssl.SSLContext:
+    """The usual ones; to read them takes longer than to ask a question."""
+    return httpx.create_ssl_context()
+
+
 @asynccontextmanager
 async def open_search_console(
     settings: Settings,
@@ -354,6 +362,7 @@ async def open_search_console(
         headers=headers,
         timeout=timeout,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
+        verify=_trusted_certificates(),
         transport=transport,
     ) as http:
         telemetry = Instruments(instruments)

@@ -14,6 +14,7 @@ from gsc_trio.access import TokenSource
 from gsc_trio.cli.display import Display
 from gsc_trio.cli.failures import COMPLETE, FAILED, INTERRUPTED
 from gsc_trio.cli.group import open_group
+from gsc_trio.cli.known_sites import refuse_unknown_sites
 from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.output import say, say_json
 from gsc_trio.cli.run import opened_store
@@ -102,6 +103,7 @@ async def _run(request: ManyRequest, display: Display) -> Sequence[RunSummary]:
         await nursery.start(
             halt_on_signals, halt_switch, settings.grace_seconds, display.tell, live
         )
+        await refuse_unknown_sites(request.database, settings, request.credentials, halt_switch)
         async with opened_store(
             request.database,
             display,

@@ -14,6 +14,7 @@ from trio_util import move_on_when
 from gsc_trio.access import TokenSource
 from gsc_trio.backfill import backfill
 from gsc_trio.cli.display import Display
+from gsc_trio.cli.known_sites import refuse_unknown_sites
 from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.progress import Progress, Watched, keep_showing, show
 from gsc_trio.cli.run_report import RunReport
@@ -87,6 +88,9 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
             request.settings.grace_seconds,
             display.tell,
             live,
+        )
+        await refuse_unknown_sites(
+            request.database, request.settings, {site: request.credentials}, halt_switch
         )
         async with opened_store(
             request.database,

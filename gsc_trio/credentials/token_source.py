@@ -104,6 +104,10 @@ class GoogleTokenSource:
                 quota_project=getattr(self._credentials, "quota_project_id", None),
             )
 
+    def give_again(self) -> None:
+        """Whoever asks next is given what the one before was given, who needs it no more."""
+        self._given = None
+
     def _is_unused(self) -> bool:
         """Whether there is a token that nobody was given yet, and that has some time left."""
         lifetime = self._lifetime_seconds()

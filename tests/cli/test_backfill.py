@@ -139,16 +139,34 @@ def test_one_worker_and_three_give_the_same_database(
 
 
 def test_a_refusal_fails_with_googles_words(run_cli: RunCli, api_root: str) -> None:
-    arguments = ("backfill", "sc-domain:other.example", "--db", "gsc.db", "--api-root", api_root)
-    result = run_cli(*arguments, "--days", 3, "--json")
+    options = ("--db", "gsc.db", "--api-root", api_root, "--days", 3)
+    assert run_cli("backfill", SITE, *options).exit_code == 0
+    arguments = ("backfill", "sc-domain:other.example", *options)
+    result = run_cli(*arguments, "--json")
     assert result.exit_code == 1
     summary = the_json(result)
     assert summary["status"] == "failed"
     assert "does not have sufficient permission" in summary["reason"]
     assert "sc-domain:other.example" in summary["reason"]
-    text = run_cli(*arguments, "--days", 3).stdout
+    text = run_cli(*arguments).stdout
     assert text.startswith("failed: sc-domain:other.example")
     assert "does not have sufficient permission" in text
+
+
+@pytest.mark.parametrize("command", ["backfill", "sync", "backfill --sites"])
+def test_nothing_is_left_of_a_property_that_the_account_cannot_see(
+    command: str, run_cli: RunCli, serve: Serve
+) -> None:
+    fake = FakeSearchConsole([SimulatedProperty(SITE, rows_per_day=3)])
+    Path("sites.txt").write_text("sc-domain:exampel.com\nhttps://www.exampel.com/\n")
+    named = "sites.txt" if command.endswith("--sites") else "sc-domain:exampel.com"
+    before = set(Path().iterdir())
+    arguments = ("--db", "gsc.db", "--api-root", serve(fake), "--no-progress")
+    result = run_cli(*command.split(), named, *arguments)
+    assert result.exit_code == 1
+    assert f"what it can see: {SITE}" in result.stderr
+    assert fake.calls == []
+    assert set(Path().iterdir()) == before
 
 
 def test_a_server_that_is_not_there_fails(run_cli: RunCli, monkeypatch: pytest.MonkeyPatch) -> None:

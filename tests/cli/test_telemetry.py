@@ -36,7 +36,7 @@ class ScrapedWhileItAnswers(FakeSearchConsole):
     scraped: list[str] = attrs.field(factory=list)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["method"] == "POST":
             async with httpx.AsyncClient() as http:
                 response = await http.get(self.metrics_address)
             assert response.headers["content-type"].startswith("text/plain")
