@@ -1,11 +1,13 @@
 """Instants that the next process on this machine can understand.
 
 trio's clock means nothing outside its run, and the wall clock can be set. What all processes of a
-machine share, and nobody can set, is its monotonic clock; it counts from the machine's start.
+machine share, and nobody can set, is the clock that counts from the machine's start; where the
+system has one that goes on while the machine sleeps, it is that one.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import cache
 from pathlib import Path
@@ -37,6 +39,15 @@ class Moment:
             return later.monotonic_seconds - self.monotonic_seconds
         return later.wall_seconds - self.wall_seconds
 
+    def most_seconds_until(self, later: Moment) -> float:
+        """How much time may have passed at a later moment of this process, by either clock.
+
+        A clock that stood still, or was set, then hides nothing that the other one saw.
+        """
+        return max(
+            later.monotonic_seconds - self.monotonic_seconds, later.wall_seconds - self.wall_seconds
+        )
+
     def plus(self, seconds: float) -> Moment:
         """The moment that many seconds later."""
         return attrs.evolve(
@@ -48,7 +59,14 @@ class Moment:
 
 def machine_moment() -> Moment:
     """Now."""
-    return Moment(time.time(), time.monotonic(), _boot())
+    return Moment(time.time(), _seconds_since_boot(), _boot())
+
+
+def _seconds_since_boot() -> float:
+    if sys.platform == "linux":
+        # The monotonic clock stands still while the machine sleeps (Source: clock_gettime(2)).
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
 
 
 @cache

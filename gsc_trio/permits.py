@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -103,8 +103,8 @@ class QuotaKey:
 class Grant:
     """Permits for a number of queries; a context manager, so that none is ever lost.
 
-    Call `mark_sent` right before the queries go out and `settle` for each answer. Leaving the
-    ``with`` block accounts for whatever is left, after rule 3 of the rate limiter.
+    Call `confirm` and `mark_sent` right before the queries go out and `settle` for each answer.
+    Leaving the ``with`` block accounts for whatever is left, after rule 3 of the rate limiter.
     """
 
     def __init__(self, keys: Sequence[QuotaKey], count: int, *, is_probe: bool) -> None:
@@ -117,6 +117,9 @@ class Grant:
         """Whether this is the lone query after a pause for the load quota."""
         self.granted_at = trio.current_time()
         """In seconds of trio's clock."""
+        self.confirm: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint_if_cancelled
+        """Waits until the queries may be sent at this instant, as far as other processes go; raises
+        `StorageError` if they may not. Without a journal they always may."""
         self.is_closed = False
         """Whether its holder is done: answers have been handed on, too."""
 

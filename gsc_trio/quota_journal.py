@@ -9,13 +9,19 @@ Rules:
 1. What is recorded is a grant: how many queries of which user and site. It is durable before its
    first query leaves.
 2. That it was answered, and when, is written along with the next one, and at the end of the run.
-   A grant without that may have been on its way when its process died: it counts as answered a
-   grace time after the next process begins. That is written down, too: in a row of crashes each
-   process would otherwise count it anew, and its permits would never come back.
+   A grant without that may have been on its way when its process died, or may yet be sent: it
+   counts as answered a grace time after the last instant at which it may be sent, as seen from the
+   next process's beginning. That is written down, too: in a row of crashes each process would
+   otherwise count it anew, and its permits would never come back.
 3. Grants that this process's limiter gave itself are not taken a second time.
-4. What took long to write down is written down once more before anything is sent: the process may
-   have been stopped meanwhile, and whoever took over its work would have stopped counting what it
-   is about to send. A store that was taken over refuses it.
+4. What was written down is sent soon (`SEND_WITHIN_SECONDS`) or written down once more first: the
+   process may have been stopped meanwhile, wherever it was, and a store that was taken over refuses
+   it. So whoever takes over knows until when what it finds may still be sent, and counts it until
+   then. `gsc_trio.sender` looks at the time before a request, and before its last byte.
+
+What is left of rule 4: a process that is stopped in the microseconds between that look and the
+system call that sends, a network that holds a packet for longer than the grace time, and a virtual
+machine that is frozen with all of its clocks.
 """
 
 from __future__ import annotations
@@ -31,6 +37,13 @@ from gsc_trio.errors import StorageError
 from gsc_trio.permits import CANCEL_GRACE_SECONDS, Grant
 from gsc_trio.rate_limiter import RateLimiter
 from gsc_trio.store.base import GrantKey, RecordedGrant, Store
+
+SEND_WITHIN_SECONDS = 5.0
+"""How long after it was written down a query may be sent; a store that is taken over in between
+does not hear of it."""
+
+MOST_TRIES = 5
+"""How often in a row it may take longer than that to write a query down."""
 
 
 @attrs.define(eq=False)
@@ -59,12 +72,12 @@ class QuotaJournal:
         for grant in await self.store.recent_grants():
             if grant.key.limiter == self.limiter.identity:
                 continue
-            seconds_ago = -CANCEL_GRACE_SECONDS
+            seconds_ago = -SEND_WITHIN_SECONDS - CANCEL_GRACE_SECONDS
             if grant.answered is None:
-                answered = now.plus(CANCEL_GRACE_SECONDS)
+                answered = now.plus(-seconds_ago)
                 self._changed.append(attrs.evolve(grant, sent=now, answered=answered))
             else:
-                # What was given up counts as answered a little later than now; nothing does later.
+                # It may count as answered a little later than now, and nothing does much later.
                 seconds_ago = max(seconds_ago, grant.answered.seconds_until(now))
             held_until = self.limiter.restore(
                 grant.user, grant.site_url, grant.queries, answered_seconds_ago=seconds_ago
@@ -75,7 +88,7 @@ class QuotaJournal:
     async def recorded(
         self, grant: Grant, queries: int, *, user: str, site_url: str
     ) -> AsyncIterator[None]:
-        """Record a grant; its queries are sent in the body.
+        """Record a grant; its queries are sent in the body, each after a `Grant.confirm`.
 
         Args:
             grant: the permits.
@@ -94,11 +107,21 @@ class QuotaJournal:
             queries=queries,
             sent=self.limiter.clock(),
         )
-        asked_at = trio.current_time()
+
+        async def confirm() -> None:
+            nonlocal entry
+            for _ in range(MOST_TRIES):
+                if entry.sent.most_seconds_until(self.limiter.clock()) < SEND_WITHIN_SECONDS:
+                    return
+                entry = attrs.evolve(entry, sent=self.limiter.clock())
+                await self._commit(entry)
+            raise StorageError(
+                f"the store took more than {SEND_WITHIN_SECONDS:g} seconds to write a query down, "
+                f"{MOST_TRIES} times in a row: nothing was sent"
+            )
+
         await self._commit(entry)
-        if trio.current_time() - asked_at >= CANCEL_GRACE_SECONDS:
-            entry = attrs.evolve(entry, sent=self.limiter.clock())
-            await self._commit(entry)
+        grant.confirm = confirm
         try:
             yield
         finally:

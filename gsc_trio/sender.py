@@ -53,6 +53,7 @@ class Sender:
 
         Raises:
             ApiError: there is no answer, or not one with status 200.
+            StorageError: the query may not be sent any more.
         """
         async with self.stream(request, grant, queries=1) as (response, _):
             with transport_errors():
@@ -73,7 +74,9 @@ class Sender:
             request.headers.update(token.headers)
         async with AsyncExitStack() as stack:
             told = stack.enter_context(told_request(self.instruments, request, queries))
+            await grant.confirm()
             grant.mark_sent(queries)
+            request.stream = ConfirmedBody(request.content, grant)
             with transport_errors():
                 response = await self.http.send(request, stream=True)
                 told.status = response.status_code
@@ -87,6 +90,26 @@ class Sender:
                 )
                 raise self.tokens.judge(error, token)
             yield response, token
+
+
+@attrs.frozen
+class ConfirmedBody(httpx.AsyncByteStream):
+    """A request's body whose last byte leaves only when the grant says that it may.
+
+    Making a connection can take seconds, and the process may be stopped in them. A server does
+    nothing with a request, and counts nothing, before it has all of it.
+    """
+
+    content: bytes
+    grant: Grant
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """The body, for httpx to send."""
+        await self.grant.confirm()
+        if self.content:
+            yield self.content[:-1]
+            await self.grant.confirm()
+            yield self.content[-1:]
 
 
 @contextmanager

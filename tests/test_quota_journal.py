@@ -20,7 +20,7 @@ from gsc_trio.errors import StorageError
 from gsc_trio.machine_clock import Moment, machine_moment
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.permits import CANCEL_GRACE_SECONDS, Grant
-from gsc_trio.quota_journal import QuotaJournal
+from gsc_trio.quota_journal import MOST_TRIES, SEND_WITHIN_SECONDS, QuotaJournal
 from gsc_trio.quota_window import CLOCK_DRIFT
 from gsc_trio.rate_limiter import Limited, RateLimiter
 from gsc_trio.store.base import GrantKey, NoStore, RecordedGrant
@@ -94,6 +94,7 @@ async def run_once(
     with trio.CancelScope() as scope:
         with await process.acquire("me", SITE, count, at_least=1) as grant:
             async with journal.recorded(grant, grant.count, user="me", site_url=SITE):
+                await grant.confirm()
                 grant.mark_sent(grant.count)
                 if sent is not None:
                     sent += [trio.current_time()] * grant.count
@@ -130,7 +131,7 @@ async def test_queries_that_were_out_when_a_process_died_count_from_the_restart(
     await trio.sleep(300)
     restarted = limiter()
     await QuotaJournal(store, restarted).restore()
-    await trio.sleep(HELD_SECONDS + CANCEL_GRACE_SECONDS - 0.01)
+    await trio.sleep(HELD_SECONDS + SEND_WITHIN_SECONDS + CANCEL_GRACE_SECONDS - 0.01)
     assert available(restarted) == LIMIT - 7
     await trio.sleep(0.02)
     assert available(restarted) == LIMIT
@@ -142,7 +143,7 @@ async def test_in_a_row_of_crashes_permits_come_back_all_the_same(
     store = Journals()
     await run_once(store, 7, answered=False)
     await trio.sleep(30)
-    counted_from = trio.current_time() + CANCEL_GRACE_SECONDS
+    counted_from = trio.current_time() + SEND_WITHIN_SECONDS + CANCEL_GRACE_SECONDS
     await run_once(store, 1, answered=False)
     await trio.sleep(30)
     restarted = limiter()
@@ -182,7 +183,7 @@ async def test_a_clock_that_was_set_back_holds_nothing_for_longer_than_a_window(
     restarted = limiter()
     await QuotaJournal(store, restarted).restore()
     assert available(restarted) == LIMIT - 7
-    await trio.sleep(HELD_SECONDS + CANCEL_GRACE_SECONDS + 0.01)
+    await trio.sleep(HELD_SECONDS + SEND_WITHIN_SECONDS + CANCEL_GRACE_SECONDS + 0.01)
     assert available(restarted) == LIMIT
 
 
@@ -278,6 +279,12 @@ def test_the_monotonic_clock_counts_as_long_as_the_machine_runs() -> None:
     assert Moment(1_000.0, 50.0, "").seconds_until(Moment(1_020.0, 50.0, "")) == 20  # unknown
 
 
+def test_a_clock_that_stood_still_hides_nothing_that_the_other_saw() -> None:
+    early = Moment(1_000.0, 50.0, "boot 1")
+    assert early.most_seconds_until(Moment(1_090.0, 51.0, "boot 1")) == 90
+    assert early.most_seconds_until(Moment(900.0, 140.0, "boot 1")) == 90
+
+
 def test_the_machine_has_a_clock() -> None:
     first = machine_moment()
     second = machine_moment()
@@ -367,8 +374,25 @@ async def test_what_took_long_to_write_down_is_written_again_before_it_is_sent(
 ) -> None:
     sent: list[float] = []
     with pytest.raises(StorageError, match="taken over"):
-        await run_once(TakenOverMeanwhile(seconds=CANCEL_GRACE_SECONDS), 7, sent=sent)
+        await run_once(TakenOverMeanwhile(seconds=SEND_WITHIN_SECONDS), 7, sent=sent)
     assert sent == []
     with suppress(StorageError):  # the answer cannot be written down any more
-        await run_once(TakenOverMeanwhile(seconds=CANCEL_GRACE_SECONDS - 0.1), 7, sent=sent)
+        await run_once(TakenOverMeanwhile(seconds=SEND_WITHIN_SECONDS - 0.1), 7, sent=sent)
     assert len(sent) == 7
+
+
+async def test_a_store_that_is_always_too_slow_is_not_asked_for_ever(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    commits = []
+
+    class Slow(Journals):
+        async def record_grants(self, *_: Any, **__: Any) -> None:
+            await trio.sleep(SEND_WITHIN_SECONDS)
+            commits.append(trio.current_time())
+
+    sent: list[float] = []
+    with pytest.raises(StorageError, match="took more than 5 seconds"):
+        await run_once(Slow(), 7, sent=sent)
+    assert sent == []
+    assert len(commits) == 1 + MOST_TRIES

@@ -11,9 +11,8 @@ counts each arrival by site, user and project; the network; the database with it
 one machine at a time. Machines are killed, and stopped for longer than a lease lasts; others take
 their shards over, and a machine that goes on again finds its token spent.
 
-A machine is stopped where it deals with others: before, in and after a transaction, and while it
-waits for an answer; not in the instant between the commit of a grant and the sending of its
-queries, which no program can fence.
+A machine is stopped where it deals with others: before, in and after a transaction, while it
+connects, and while it waits for an answer; not in the microseconds in which it sends.
 """
 
 from __future__ import annotations
@@ -78,6 +77,8 @@ class FleetScenario:
     queries_per_minute: int = 1_200
     project_queries_per_minute: int = 40_000
     seconds_per_call: float = 0.35
+    seconds_to_connect: float = 0.05
+    """Between the commit of a grant and the sending of its queries: at most so long."""
     parallel_parts: bool = False
     """Whether Google answers a batch's queries side by side, rather than one after another."""
     seed: int = 1
@@ -173,6 +174,10 @@ class _Google:
         journey.let_in = sum(self.quota.admit(site_url, user) for _ in range(count))
         journey.arrived.set()
 
+    def time_to_connect(self) -> float:
+        """How long a machine takes until it can send, in seconds."""
+        return self.chance.uniform(0.0, self.scenario.seconds_to_connect)
+
     def latency(self) -> float:
         """How long a query takes, in seconds."""
         return self.scenario.seconds_per_call * self.chance.uniform(0.8, 1.2)
@@ -215,6 +220,9 @@ class _Client(SearchConsole):
         """Many queries in one request; parameters and answers as for `SearchConsole`'s."""
         if grant is None or admit is None:
             raise TypeError("a run brings its permits, and says when an answer has room")
+        await trio.sleep(self._google.time_to_connect())
+        await self._machine.awake()
+        await grant.confirm()
         self._machine.check_alive()
         grant.mark_sent(len(jobs))
         journey = self._google.send(query.site_url, self.user, len(jobs))

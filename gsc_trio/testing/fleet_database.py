@@ -45,7 +45,8 @@ class Machine(SimulatedProcess):
 
     def stop(self) -> None:
         """Do nothing from now on, as after SIGSTOP."""
-        self._stopped = self._stopped or trio.Event()
+        if self._stopped is None:
+            self._stopped = trio.Event()
 
     def go_on(self) -> None:
         """As after SIGCONT."""

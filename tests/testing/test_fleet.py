@@ -8,6 +8,7 @@ import trio
 import trio.testing
 
 from gsc_trio.errors import FencedError
+from gsc_trio.machine_clock import Moment
 from gsc_trio.model import InFlightChanges, Job, Page, SearchAnalyticsQuery
 from gsc_trio.permits import Grant
 from gsc_trio.quota_journal import QuotaJournal
@@ -109,6 +110,20 @@ def test_without_the_journal_a_take_over_goes_over_the_quota(
     reports = [run_fleet(attrs.evolve(SMALL, seed=seed)) for seed in (1, 2, 3)]
     assert any(report.refused for report in reports)
     assert any(report.peak_user > SMALL.queries_per_minute for report in reports)
+
+
+def test_who_is_stopped_before_it_sends_is_over_unless_it_looks_at_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scenario = attrs.evolve(
+        SMALL, days=90, kills=0, stops=6, stop_seconds=90.0, trouble_seconds=500.0, seed=4
+    )
+    scenario = attrs.evolve(scenario, seconds_to_connect=8.0)
+    report = run_fleet(scenario)
+    assert (report.refused, report.peak_user, report.wrong_days) == (0, 60, 0)
+    assert report.fenced
+    monkeypatch.setattr(Moment, "most_seconds_until", lambda *_: 0.0)
+    assert run_fleet(scenario).refused
 
 
 def test_without_permits_everything_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
