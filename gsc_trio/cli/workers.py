@@ -20,9 +20,11 @@ from gsc_trio.cli.shards_options import (
     shards_of,
     silent_option,
 )
-from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
-from gsc_trio.config import Settings
+from gsc_trio.cli.telemetry import TelemetryOptions, telemetry_options
+from gsc_trio.cli.worker_telemetry import open_worker_telemetry
+from gsc_trio.client import user_of
 from gsc_trio.credentials.choice import choose_credentials
+from gsc_trio.shards.plan import Shard
 from gsc_trio.telemetry.instrument import Instrument
 
 HELP = """Work on shards that `gsc-trio enqueue` has queued.
@@ -48,13 +50,12 @@ Examples:
   gsc-trio workers start --db postgresql://gsc@db.example/gsc --config gsc-trio.toml
   gsc-trio workers start --db postgresql:///gsc --config gsc-trio.toml --shards 8
   gsc-trio workers start --db postgresql:///gsc --config gsc-trio.toml --until-idle
+  gsc-trio workers start --db postgresql:///gsc --config gsc-trio.toml --metrics-port 9464
 
 \b
 Exit codes: 0 stopped, or nothing is queued any more with --until-idle; 1 the database cannot be
 used; 2 wrong usage (nothing was begun).
 """
-
-_LOG_FORMATS = ("json", "text")
 
 
 @click.group("workers", help=HELP, short_help="Work on queued shards.", invoke_without_command=True)
@@ -85,11 +86,7 @@ def command(context: click.Context) -> None:
 )
 @silent_option("How long a worker may give no sign of life; the same for all of them.")
 @click.option("--until-idle", is_flag=True, help="End when nothing is queued any more.")
-@click.option(
-    "--log-format",
-    type=click.Choice(_LOG_FORMATS),
-    help="Also log what happens in each run on stderr, one event a line.",
-)
+@telemetry_options
 def start(
     database: str,
     config_file: Path | None,
@@ -97,7 +94,7 @@ def start(
     name: str | None,
     silent_seconds: float,
     until_idle: bool,
-    log_format: str | None,
+    telemetry: TelemetryOptions,
 ) -> int:
     """Check everything, then work."""
     shards = shards_of(config_file)
@@ -107,19 +104,21 @@ def start(
     from gsc_trio.shards.worker import WorkerOptions, work  # noqa: PLC0415
 
     name = name or f"{socket.gethostname()}:{os.getpid()}"
-    telemetry = TelemetryOptions(log_format=log_format)
-
-    def open_instruments(settings: Settings) -> AbstractAsyncContextManager[list[Instrument]]:
-        return open_telemetry(telemetry, settings, site="")
-
     _log_in_lines(telemetry.tell)
-    runner = ShardRunner(address, name, shards, credentials, open_instruments, telemetry.tell)
-    options = WorkerOptions(address, name, shards_at_once, silent_seconds, until_idle)
-    telemetry.tell(
-        f"{name}: works on up to {shards_at_once} shards at once that are queued in {address}; "
-        f"the settings file has {len(shards):,}"
-    )
-    return COMPLETE if work(options, runner.run, telemetry.tell) else FAILED
+    with open_worker_telemetry(telemetry) as instruments:
+
+        def open_instruments(shard: Shard) -> AbstractAsyncContextManager[list[Instrument]]:
+            user = user_of(credentials[shard.name])
+            return instruments.open(shard.settings, shard=shard.name, user=user)
+
+        runner = ShardRunner(address, name, shards, credentials, open_instruments, telemetry.tell)
+        options = WorkerOptions(address, name, shards_at_once, silent_seconds, until_idle)
+        telemetry.tell(
+            f"{name}: works on up to {shards_at_once} shards at once that are queued in {address}; "
+            f"the settings file has {len(shards):,}"
+        )
+        has_ended_well = work(options, runner.run, telemetry.tell)
+    return COMPLETE if has_ended_well else FAILED
 
 
 class _Lines(logging.Handler):

@@ -15,7 +15,6 @@ from trio_util import periodic
 
 from gsc_trio.access import TokenSource
 from gsc_trio.client import open_search_console, user_of
-from gsc_trio.config import Settings
 from gsc_trio.dates import pacific_today
 from gsc_trio.errors import FencedError, StorageError
 from gsc_trio.halt import HaltSwitch
@@ -39,8 +38,8 @@ from gsc_trio.telemetry.instrument import Instrument
 TELL_SECONDS = 5.0
 """How often a run tells how far it is."""
 
-OpenInstruments = Callable[[Settings], AbstractAsyncContextManager[Sequence[Instrument]]]
-"""Opens what is told what happens in a run."""
+OpenInstruments = Callable[[Shard], AbstractAsyncContextManager[Sequence[Instrument]]]
+"""Opens what is told what happens in a shard's run."""
 
 
 @attrs.define(eq=False)
@@ -120,7 +119,7 @@ class ShardRunner:
     async def _sync(
         self, shard: Shard, store: ShardStore, halt_switch: HaltSwitch, meter: ShardMeter
     ) -> Sequence[TargetResult]:
-        async with self.open_instruments(shard.settings) as more:
+        async with self.open_instruments(shard) as more:
             instruments = [meter, *more]
             async with open_search_console(
                 shard.settings,

@@ -30,6 +30,10 @@ def config() -> Path:
         (("enqueue", "west", "--db", "postgresql:///gsc"), "no shard is called 'west': there are"),
         (("workers", "start", "--db", "postgresql:///gsc"), "no account is called 'north'"),
         (("workers", "start"), "Missing option '--db'"),
+        (
+            ("workers", "start", "--db", "postgresql:///gsc", "--metrics-host", "::1"),
+            "--metrics-host needs --metrics-port",
+        ),
         (("workers", "begin"), "No such command 'begin'"),
         (("workers", "start", "--db", "postgresql:///gsc", "--shards", "0"), "not in the range"),
     ],
@@ -116,8 +120,10 @@ def test_queue_work_look(
     assert json.loads(run_cli("shards", *database, "--json").stdout) == []
     assert run_cli("enqueue", *shared).stdout == "queued: default (1 property)\n"
     assert run_cli("enqueue", *shared).stdout == "queued before: default (1 property)\n"
-    done = run_cli("workers", "start", *shared, "--until-idle", "--name", "here")
+    options = ("--until-idle", "--name", "here", "--metrics-port", "0")
+    done = run_cli("workers", "start", *shared, *options)
     assert done.exit_code == 0
+    assert done.stderr.startswith("metrics are at http://127.0.0.1:")
     assert "shard default: begun, token 1" in done.stderr
     assert "shard default: complete: 3 days, " in done.stderr
     header, line = run_cli("shards", *database).stdout.splitlines()

@@ -51,6 +51,7 @@ class Layout:
     queries_per_minute: int = UNLIMITED
     concurrency: int = 2
     batch_size: int = 5
+    silent_seconds: float = SILENT_SECONDS
 
     @property
     def names(self) -> list[str]:
@@ -156,14 +157,15 @@ class Fleet:
 
     def board(self) -> dict[str, ShardLine]:
         """What is told of each shard."""
-        lines = look(read_address(self.database), SILENT_SECONDS)
+        lines = look(read_address(self.database), self.layout.silent_seconds)
         return {line.shard: line for line in lines}
 
     @contextmanager
     def worker(self, name: str, *options: str) -> Iterator[WorkerProcess]:
         """A worker process, for as long as the body runs."""
         arguments = ["workers", "start", "--db", self.database, "--config", str(self.config)]
-        arguments += ["--name", name, "--silent-seconds", str(SILENT_SECONDS), *options]
+        silent_seconds = str(self.layout.silent_seconds)
+        arguments += ["--name", name, "--silent-seconds", silent_seconds, *options]
         command = [sys.executable, "-m", "gsc_trio.cli", *arguments]
         environment = {**os.environ, **self.environment}
         with running(

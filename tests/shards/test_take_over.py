@@ -70,7 +70,7 @@ def test_the_quota_holds_over_a_take_over(tmp_path: Path, postgres_address: str)
 def test_a_worker_that_is_to_end_gives_its_shards_back(
     tmp_path: Path, postgres_address: str
 ) -> None:
-    layout = Layout(days=30, seconds_per_call=0.5)
+    layout = Layout(days=30, seconds_per_call=0.5, silent_seconds=60.0)
     with open_fleet(layout, tmp_path, postgres_address) as fleet:
         fleet.enqueue()
         assert fleet.enqueue() == {"team-0": "queued before", "team-1": "queued before"}

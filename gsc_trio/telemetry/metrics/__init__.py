@@ -33,6 +33,7 @@ class OpenTelemetryMetrics:
         settings: the limits to compare with.
         site: named in every value, if given.
         user: likewise.
+        shard: named in every value, if given; shards of one process are told apart by it.
         meter_provider: where values go; by default OpenTelemetry's global one.
     """
 
@@ -42,10 +43,13 @@ class OpenTelemetryMetrics:
         *,
         site: str | None = None,
         user: str | None = None,
+        shard: str | None = None,
         meter_provider: MeterProvider | None = None,
     ) -> None:
-        meter = get_meter("gsc_trio", version("gsc-trio"), meter_provider)
-        identities = {"gsc_trio.site": site, "gsc_trio.user": user}
+        # One meter would ask only the first shard how much of its quota is used.
+        scope = None if shard is None else {"gsc_trio.shard": shard}
+        meter = get_meter("gsc_trio", version("gsc-trio"), meter_provider, attributes=scope)
+        identities = {"gsc_trio.site": site, "gsc_trio.user": user, "gsc_trio.shard": shard}
         common = {name: value for name, value in identities.items() if value is not None}
         self._rows: tuple[Instrument, ...] = (
             QuotaMetrics(meter, common),
