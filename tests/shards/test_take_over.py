@@ -60,7 +60,7 @@ def test_the_quota_holds_over_a_take_over(tmp_path: Path, postgres_address: str)
         with fleet.worker("second") as second:
             second.wait_for(": begun, token 2")
             with pytest.raises(AssertionError, match="never said 'complete'"):
-                second.wait_for("complete", seconds=3.0)
+                second.wait_for("complete", seconds=1.5)
             assert second.stop() == 0
         assert fleet.fake.quota.peak("user") == layout.queries_per_minute
         assert fleet.fake.quota.refused == 0
