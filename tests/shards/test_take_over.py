@@ -13,7 +13,7 @@ from tests.shards.fleet import Layout, open_fleet
 
 
 def test_a_killed_worker_is_taken_over(tmp_path: Path, postgres_address: str) -> None:
-    with open_fleet(Layout(seconds_per_call=0.2), tmp_path, postgres_address) as fleet:
+    with open_fleet(Layout(days=8, seconds_per_call=0.2), tmp_path, postgres_address) as fleet:
         assert fleet.enqueue() == {"team-0": "queued", "team-1": "queued"}
         with fleet.worker("first") as first:
             for _ in fleet.layout.names:
@@ -31,7 +31,7 @@ def test_a_killed_worker_is_taken_over(tmp_path: Path, postgres_address: str) ->
 
 
 def test_a_stopped_worker_that_wakes_up_does_no_harm(tmp_path: Path, postgres_address: str) -> None:
-    layout = Layout(accounts=1, days=30, seconds_per_call=0.2)
+    layout = Layout(accounts=1, days=20, seconds_per_call=0.2)
     with open_fleet(layout, tmp_path, postgres_address) as fleet:
         fleet.enqueue()
         with fleet.worker("first") as first:
@@ -70,7 +70,7 @@ def test_the_quota_holds_over_a_take_over(tmp_path: Path, postgres_address: str)
 def test_a_worker_that_is_to_end_gives_its_shards_back(
     tmp_path: Path, postgres_address: str
 ) -> None:
-    layout = Layout(days=30, seconds_per_call=0.5, silent_seconds=60.0)
+    layout = Layout(days=15, seconds_per_call=0.5, batch_size=2, silent_seconds=60.0)
     with open_fleet(layout, tmp_path, postgres_address) as fleet:
         fleet.enqueue()
         assert fleet.enqueue() == {"team-0": "queued before", "team-1": "queued before"}
