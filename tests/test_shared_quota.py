@@ -1,4 +1,4 @@
-"""A simulated day of a quota that is shared with others."""
+"""Simulated hours of a quota that is shared with others; the soak takes days."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.soak.shared_quota import shared_quota_day
 LIMIT = 20
 
 
-@pytest.mark.parametrize(("max_concurrency", "hours"), [(1, 8), (3, 24)])
-def test_a_day_of_a_shared_quota_stays_below_the_limit_and_never_stalls_without_a_cause(
+@pytest.mark.parametrize(("max_concurrency", "hours"), [(1, 8), (3, 12)])
+def test_a_shared_quota_stays_below_the_limit_and_never_stalls_without_a_cause(
     max_concurrency: int, hours: int
 ) -> None:
     report = shared_quota_day(
@@ -22,5 +22,5 @@ def test_a_day_of_a_shared_quota_stays_below_the_limit_and_never_stalls_without_
     assert report.quiet_use >= 0.95
     # The stranger was there, and was borne with.
     assert report.refused > 4 * hours
-    assert report.pauses > hours * 20 / 24
+    assert report.pauses > hours * 5 / 6
     assert report.summary.pages == report.queries - report.refused

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
 
 import attrs
 
@@ -27,10 +26,10 @@ class WorldsReport:
 
 
 def simulate_chunk(first: int, end: int) -> WorldsReport:
-    """The worlds of a few seeds."""
+    """The worlds of the seeds from the first on and before the end."""
     worlds = deaths = halts = 0
     broken = []
-    for seed in range(first, min(first + CHUNK, end)):
+    for seed in range(first, end):
         worlds += 1
         try:
             report = simulate(seed)
@@ -42,10 +41,12 @@ def simulate_chunk(first: int, end: int) -> WorldsReport:
     return WorldsReport(worlds, deaths, halts, tuple(broken))
 
 
-def simulate_many(first: int, seeds: int) -> Iterator[WorldsReport]:
+def simulate_many(first: int, seeds: int, chunk: int = CHUNK) -> Iterator[WorldsReport]:
     """Chunk by chunk, in order."""
     # Spawned, not forked: nothing is inherited that could make a seed's world another one.
     context = multiprocessing.get_context("spawn")
     end = first + seeds
+    firsts = range(first, end, chunk)
+    ends = [min(each + chunk, end) for each in firsts]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
-        yield from pool.map(simulate_chunk, range(first, end, CHUNK), repeat(end))
+        yield from pool.map(simulate_chunk, firsts, ends)

@@ -23,15 +23,15 @@ SEEDS = 1_000
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_no_seed_breaks_a_promise(first: int) -> None:
-    report = simulate_chunk(first, SEEDS)
+    report = simulate_chunk(first, first + CHUNK)
     assert not report.broken, "\n".join(report.broken)
     assert report.worlds == CHUNK
 
 
 def test_the_soak_takes_every_seed_once_and_in_order() -> None:
-    reports = list(simulate_many(70, CHUNK + 1))
-    assert [report.worlds for report in reports] == [CHUNK, 1]
-    assert reports[0] == simulate_chunk(70, 70 + CHUNK)
+    reports = list(simulate_many(70, seeds=5, chunk=4))
+    assert [report.worlds for report in reports] == [4, 1]
+    assert reports[0] == simulate_chunk(70, 74)
 
 
 @pytest.mark.parametrize("seed", [2, 8, 202])
@@ -71,9 +71,9 @@ def test_the_worlds_are_hard() -> None:
     for name in attrs.fields_dict(type(scenarios[0])):
         if name.endswith("_chance"):
             assert sum(getattr(each, name) > 0 for each in scenarios) > SEEDS / 8, name
-    report = [simulate(seed) for seed in range(60)]
-    assert sum(each.deaths for each in report) > 20
-    assert sum(each.halts for each in report) > 20
+    report = simulate_chunk(0, 20)
+    assert report.deaths > 6
+    assert report.halts > 6
 
 
 def first_broken_promise(seeds: Iterable[int]) -> tuple[int, str]:
