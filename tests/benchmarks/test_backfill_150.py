@@ -10,26 +10,21 @@ from pathlib import Path
 
 import attrs
 import pytest
+from click.testing import CliRunner
 
-from benchmarks import measurement
+from benchmarks import backfill_150, measurement
 from benchmarks.latency_model import LatencyModel
 from benchmarks.matrix import Selection
 from benchmarks.measurement import WrongAnswerError
+from benchmarks.program import run_program
 from benchmarks.results import load_memory, load_results
-from benchmarks.session import Plan, measure_workload
+from benchmarks.session import Outcome, Plan, measure_workload
 from benchmarks.workload import Property, Workload, make_workload
 from gsc_trio.cli.failures import first_cause
 from gsc_trio.testing import SimulatedProperty, record_simulated, write_cassette
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = Property("tiny", 20, distinct_days=10)
-
-
-def harness(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks.backfill_150", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
-    )
 
 
 def plan_for(workload: Workload, latency_scale: float) -> Plan:
@@ -90,9 +85,11 @@ def test_a_cassette_of_ones_own_is_replayed_and_judged(tmp_path: Path) -> None:
     write_cassette(
         record_simulated(simulated, start=end - dt.timedelta(days=19), end=end), cassette
     )
-    done = harness(
-        *("--cassette", cassette, "--workers", 5, "--batch-size", 4, "--latency-scale", 0.3),
-        *("--rounds", 1, "--json", results, "--results", tmp_path),
+    command = [sys.executable, "-m", "benchmarks.backfill_150", "--cassette", str(cassette)]
+    command += ["--workers", "5", "--batch-size", "4", "--latency-scale", "0.3", "--rounds", "1"]
+    command += ["--json", str(results), "--results", str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
     )
     assert "latency scale 0.3" in done.stdout, done.stderr
     assert "sc-domain:own.example" in done.stdout
@@ -107,15 +104,14 @@ def test_a_cassette_of_ones_own_is_replayed_and_judged(tmp_path: Path) -> None:
     assert ("4×: shown in 1 of 1" in done.stdout) == (done.returncode == 0)
 
 
-def test_nothing_shown_exits_with_1(tmp_path: Path) -> None:
-    cassette = tmp_path / "own.cassette"
-    end = dt.date(2026, 6, 30)
-    simulated = SimulatedProperty("sc-domain:own.example", rows_per_day=10)
-    write_cassette(record_simulated(simulated, start=end, end=end), cassette)
-    done = harness("--cassette", cassette, "--workers", 5, "--batch-size", 1, "--rounds", 1)
-    assert done.returncode == 1
-    assert "4× is impossible here" in done.stdout
-    assert "nothing was shown" in done.stdout
+def test_nothing_shown_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(_: Plan) -> list[Outcome]:
+        return []
+
+    monkeypatch.setattr(backfill_150, "measure_all", nothing)
+    result = CliRunner().invoke(backfill_150.main, ["--fast"], standalone_mode=False)
+    assert result.return_value == 1
+    assert "nothing was shown" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -129,15 +125,22 @@ def test_nothing_shown_exits_with_1(tmp_path: Path) -> None:
         (["--json", "missing/folder/file.json"], "missing/folder"),
     ],
 )
-def test_wrong_input_is_told_in_one_line(arguments: list[str], words: str) -> None:
-    done = harness(*arguments)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+def test_wrong_input_is_told_in_one_line(
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["backfill_150", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run_program(backfill_150.main)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert words in line
 
 
 def test_help_says_what_is_measured() -> None:
-    done = harness("--help")
-    assert done.returncode == 0
+    result = CliRunner().invoke(backfill_150.main, ["--help"])
+    assert result.exit_code == 0
     for words in ("--rigorous", "--parallel-parts", "synchronous=FULL", "Exits with 1"):
-        assert words in done.stdout
+        assert words in result.stdout
