@@ -113,7 +113,7 @@ async def run(task: ClientTask) -> ClientResult:
 def _open_store(database: str) -> AbstractAsyncContextManager[Store]:
     if "://" not in database:
         return open_sqlite_store(database)
-    from gsc_trio.store.postgres.store import open_postgres_store  # noqa: PLC0415 - needs psycopg
+    from gsc_trio.store.postgres.store import open_postgres_store  # needs psycopg
 
     return open_postgres_store(database)
 
@@ -123,7 +123,7 @@ async def _instruments(task: ClientTask, settings: Settings) -> AsyncIterator[li
     if task.telemetry is None:
         yield []
         return
-    from benchmarks.watched import watched  # noqa: PLC0415 - OpenTelemetry is for those who ask
+    from benchmarks.watched import watched  # OpenTelemetry is for those who ask
 
     with watched(task.telemetry, settings) as instruments:
         yield instruments

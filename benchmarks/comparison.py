@@ -58,7 +58,7 @@ def content_of(path: Path, dimensions: tuple[str, ...]) -> Content:
             columns = ", ".join(f'"{name}"' for name, _ in info if not name.endswith(CLOCK_SUFFIX))
             key = [f'"{name}"' for place, name in sorted((pk, name) for name, pk in info) if place]
             order = ", ".join(key) or columns
-            cursor = connection.execute(f'SELECT {columns} FROM "{table}" ORDER BY {order}')  # noqa: S608
+            cursor = connection.execute(f'SELECT {columns} FROM "{table}" ORDER BY {order}')
             while rows := cursor.fetchmany(_ROWS_AT_ONCE):
                 digest.update(encode(rows))
                 counted += len(rows) if table == table_of(dimensions) else 0

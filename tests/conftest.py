@@ -35,7 +35,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A real Postgres server, started when the first test needs it."""
-    from tests import postgres_server as module  # noqa: PLC0415 - few tests need psycopg
+    from tests import postgres_server as module  # few tests need psycopg
 
     if module.programs() is None:
         pytest.skip("no Postgres server is installed (Debian: apt-get install postgresql)")

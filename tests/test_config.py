@@ -187,9 +187,9 @@ def test_a_file_must_not_write_something_else_there(text: str, settings_file: Pa
 @pytest.mark.parametrize(
     ("name", "value"), [("max_concurrency", 2.5), ("max_concurrency", None), ("api_root", 3)]
 )
-def test_keyword_arguments_must_have_the_right_types(name: str, value: object) -> None:
+def test_keyword_arguments_must_have_the_right_types(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"^{name} is {value}: use "):
-        Settings(**{name: value})  # type: ignore[arg-type]
+        Settings(**{name: value})
 
 
 def test_an_unknown_setting_in_a_file_is_refused_with_a_suggestion(settings_file: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -30,8 +31,8 @@ def targets(count: int, site_url: str = SITE) -> list[Target]:
     return [Target(site_url, f"https://example.com/{number}") for number in range(count)]
 
 
-def fake(**options: object) -> FakeSearchConsole:
-    return FakeSearchConsole([SimulatedProperty(SITE)], **options)  # type: ignore[arg-type]
+def fake(**options: Any) -> FakeSearchConsole:
+    return FakeSearchConsole([SimulatedProperty(SITE)], **options)
 
 
 @asynccontextmanager

@@ -16,5 +16,5 @@ def build_service(api_root: str) -> Any:
     """The ``searchconsole`` service. Not for several threads at once: httplib2 is not."""
     document = json.loads(get_static_doc("searchconsole", "v1"))
     document["rootUrl"] = f"{api_root}/"  # which is also where batches go
-    credentials = Credentials(token="benchmark")  # noqa: S106
+    credentials = Credentials(token="benchmark")
     return build_from_document(document, http=AuthorizedHttp(credentials, http=httplib2.Http()))

@@ -242,7 +242,7 @@ def check(peer: Peer, database: Path, held: PeerProperty) -> None:
     """
     with closing(sqlite3.connect(database)) as connection:
         seen = 0
-        rows = connection.execute(f"SELECT * FROM ({peer.SELECT}) ORDER BY 1")  # noqa: S608
+        rows = connection.execute(f"SELECT * FROM ({peer.SELECT}) ORDER BY 1")
         for date, of_day in groupby(rows, key=lambda row: str(row[0])):
             stored: Counter[StoredRow] = Counter(stored_row(*row) for row in of_day)
             if stored != held.expected.get(date):

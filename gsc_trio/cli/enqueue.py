@@ -41,7 +41,7 @@ def command(
     """Look who is there, queue, tell."""
     shards = choose_shards(shards_of(config_file), names)
     address = address_of(database, "enqueue")
-    from gsc_trio.shards.jobs import enqueue  # noqa: PLC0415 - needs Procrastinate
+    from gsc_trio.shards.jobs import enqueue  # needs Procrastinate
 
     outcomes = enqueue(address, [shard.name for shard in shards])
     if wants_json:

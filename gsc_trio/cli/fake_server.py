@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import attrs
 import click
@@ -209,9 +210,9 @@ class FakeServerOptions:
     "service account for it are written to that folder.",
 )
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
-def command(until_stdin_closes: bool, **options: object) -> int:
+def command(until_stdin_closes: bool, **options: Any) -> int:
     """Serve."""
-    chosen = FakeServerOptions(**options)  # type: ignore[arg-type]
+    chosen = FakeServerOptions(**options)
     SearchAnalyticsQuery(chosen.site)  # refuses a name that no property has
     if chosen.cassette is None:
         app = chosen.fake_search_console([chosen.simulated_property()])

@@ -85,11 +85,11 @@ async def _listen(host: str, port: int) -> list[int]:
 def _provider_and_app() -> tuple[MeterProvider, App]:
     """A meter provider, and what answers with its metrics."""
     try:
-        from opentelemetry.exporter.prometheus import PrometheusMetricReader  # noqa: PLC0415
-        from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-        from prometheus_client import CollectorRegistry  # noqa: PLC0415
-        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
+        from opentelemetry.exporter.prometheus import PrometheusMetricReader
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.resources import Resource
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.exposition import choose_encoder
     except ImportError:
         raise UsageError(
             "--metrics-port needs packages that are not installed: "

@@ -58,9 +58,11 @@ def survive_any_locale() -> None:
 
 def drop_the_rest(stream: TextIO | None) -> None:
     """Write nothing more to a stream, not even what Python flushes when it ends."""
-    with suppress(OSError, ValueError, AttributeError):
+    if stream is None:
+        return
+    with suppress(OSError, ValueError):
         devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, stream.fileno())  # type: ignore[union-attr]
+        os.dup2(devnull, stream.fileno())
         os.close(devnull)
 
 

@@ -36,7 +36,7 @@ def recording(path: Path | None, database: Path | None) -> Iterator[Recorder | N
     if path is None:
         yield None
         return
-    from gsc_trio.testing import open_recorder  # noqa: PLC0415 - few runs need the testing kit
+    from gsc_trio.testing import open_recorder  # few runs need the testing kit
 
     if database is not None and path.absolute() == database.absolute():
         raise UsageError(f"--record and --db are the same file, {path}: name another")

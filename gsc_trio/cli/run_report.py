@@ -60,6 +60,6 @@ def check_can_render() -> None:
 
 def render_to(path: Path, record: RunRecord) -> None:
     """Make the page of a run and write it to a file."""
-    from gsc_trio.report.page import render  # noqa: PLC0415 - loading what draws takes a second
+    from gsc_trio.report.page import render  # loading what draws takes a second
 
     write_page(path, render(record))

@@ -48,7 +48,7 @@ _COLUMNS: dict[str, Side] = {
 def command(database: str, silent_seconds: float, wants_json: bool) -> int:
     """Look, print."""
     address = address_of(database, "shards")
-    from gsc_trio.shards.board import ShardLine, look  # noqa: PLC0415 - needs psycopg
+    from gsc_trio.shards.board import ShardLine, look  # needs psycopg
 
     def cells(line: ShardLine) -> tuple[str, ...]:
         return (

@@ -58,7 +58,7 @@ def address_of(database: str, command: str) -> Address:
             "a SQLite file there is `gsc-trio sync`"
         )
     require_extra(f"gsc-trio {command}")
-    from gsc_trio.store.postgres.address import read_address  # noqa: PLC0415 - needs psycopg
+    from gsc_trio.store.postgres.address import read_address  # needs psycopg
 
     return read_address(database)
 

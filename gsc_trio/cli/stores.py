@@ -51,7 +51,7 @@ class LocationType(click.ParamType):  # type: ignore[type-arg] # before click 8.
         if not value.startswith(_SCHEMES):
             return Path(value)
         _check_psycopg()
-        from gsc_trio.store.postgres.address import read_address  # noqa: PLC0415 - needs psycopg
+        from gsc_trio.store.postgres.address import read_address  # needs psycopg
 
         return read_address(value)
 
@@ -89,7 +89,7 @@ def open_database(
     """
     if isinstance(location, Path):
         return open_sqlite_store(location, create=create, read_only=read_only)
-    from gsc_trio.store.postgres.store import open_postgres_store  # noqa: PLC0415 - needs psycopg
+    from gsc_trio.store.postgres.store import open_postgres_store  # needs psycopg
 
     return open_postgres_store(location.conninfo, read_only=read_only)
 
@@ -133,7 +133,7 @@ def file_of(location: Location) -> Path | None:
 
 def _check_psycopg() -> None:
     try:
-        import psycopg  # noqa: F401, PLC0415
+        import psycopg  # noqa: F401
     except ImportError as error:
         raise UsageError(
             f"a Postgres database needs psycopg ({error}): pip install 'gsc-trio[postgres]'"

@@ -146,7 +146,7 @@ async def open_telemetry(
             instruments.append(await stack.enter_async_context(open_log(options.log_format, level)))
         provider = None
         if options.metrics_port is not None:
-            from gsc_trio.cli.metrics_server import open_metrics_server  # noqa: PLC0415
+            from gsc_trio.cli.metrics_server import open_metrics_server
 
             address, provider = await stack.enter_async_context(
                 open_metrics_server(options.metrics_host or LOOPBACK, options.metrics_port)
@@ -154,8 +154,8 @@ async def open_telemetry(
             options.tell(f"metrics are at {address}")
         # Loading OpenTelemetry takes as long as everything else together.
         if provider is not None or "opentelemetry.sdk" in sys.modules:
-            from gsc_trio.telemetry.metrics import OpenTelemetryMetrics  # noqa: PLC0415
-            from gsc_trio.telemetry.traces import OpenTelemetryTraces  # noqa: PLC0415
+            from gsc_trio.telemetry.metrics import OpenTelemetryMetrics
+            from gsc_trio.telemetry.traces import OpenTelemetryTraces
 
             named = (site, user) if options.with_identities else (None, None)
             instruments += [

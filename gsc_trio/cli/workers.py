@@ -100,8 +100,8 @@ def start(
     shards = shards_of(config_file)
     credentials = {shard.name: choose_credentials(shard.settings) for shard in shards.values()}
     address = address_of(database, "workers")
-    from gsc_trio.shards.run import ShardRunner  # noqa: PLC0415 - needs Procrastinate and psycopg
-    from gsc_trio.shards.worker import WorkerOptions, work  # noqa: PLC0415
+    from gsc_trio.shards.run import ShardRunner  # needs Procrastinate and psycopg
+    from gsc_trio.shards.worker import WorkerOptions, work
 
     name = name or f"{socket.gethostname()}:{os.getpid()}"
     _log_in_lines(telemetry.tell)

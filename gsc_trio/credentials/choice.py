@@ -165,7 +165,7 @@ def service_account_source(path: Path) -> GoogleTokenSource:
         UsageError: its key file is unusable.
     """
     content = read_service_account(path)
-    from google.oauth2 import service_account  # noqa: PLC0415 - takes half a second to load
+    from google.oauth2 import service_account  # takes half a second to load
 
     try:
         credentials = service_account.Credentials.from_service_account_info(content, scopes=[SCOPE])
@@ -191,10 +191,10 @@ def application_default_source() -> GoogleTokenSource:
     Raises:
         UsageError: there are none, or they are unusable.
     """
-    import google.auth  # noqa: PLC0415 - takes long to load
-    import google.auth.exceptions  # noqa: PLC0415
+    import google.auth  # takes long to load
+    import google.auth.exceptions
 
-    from gsc_trio.credentials.google_transport import HttpxRequest  # noqa: PLC0415
+    from gsc_trio.credentials.google_transport import HttpxRequest
 
     try:
         with warnings.catch_warnings():
@@ -230,7 +230,7 @@ def application_default_source() -> GoogleTokenSource:
 
 
 def _user_source(stored: AccountsFile, name: str, account: UserAccount) -> GoogleTokenSource:
-    from google.oauth2.credentials import Credentials  # noqa: PLC0415 - takes half a second to load
+    from google.oauth2.credentials import Credentials  # takes half a second to load
 
     credentials = Credentials(
         None,

@@ -132,9 +132,9 @@ class GoogleTokenSource:
     def _refresh(self) -> None:
         """Renew; this is what blocks."""
         # They take half a second to load, and who has a token needs none of it.
-        import google.auth.exceptions  # noqa: PLC0415
+        import google.auth.exceptions
 
-        from gsc_trio.credentials.google_transport import HttpxRequest  # noqa: PLC0415
+        from gsc_trio.credentials.google_transport import HttpxRequest
 
         request = self._request or HttpxRequest()
         refresh_token = getattr(self._credentials, "refresh_token", None)

@@ -166,7 +166,7 @@ def _rows(
         ("row_number", *map(column_of, dimensions), "clicks", "impressions", "sum_position")
     )
     cursor = connection.execute(
-        f"SELECT {columns} FROM {table_of(dimensions)} "  # noqa: S608
+        f"SELECT {columns} FROM {table_of(dimensions)} "
         "WHERE dataset_id = ? AND data_date = ? ORDER BY row_number",
         (dataset_id, day.isoformat()),
     )

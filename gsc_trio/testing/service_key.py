@@ -20,7 +20,7 @@ def read_assertion(assertion: str) -> tuple[dict[str, Any], bool]:
         ValueError: it is none.
     """
     # Loaded late: few need it, and it takes long.
-    from google.auth import crypt  # noqa: PLC0415
+    from google.auth import crypt
 
     signed, _, signature = assertion.rpartition(".")
     claims = json.loads(_decoded(signed.partition(".")[2]))
@@ -36,8 +36,8 @@ def _decoded(text: str) -> bytes:
 
 @cache
 def _key_pair() -> tuple[str, str]:
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import rsa  # noqa: PLC0415
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
 
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     private = key.private_bytes(

@@ -19,6 +19,7 @@ from pathlib import Path
 import pyte
 import pytest
 
+from gsc_trio.dates import pacific_today
 from gsc_trio.testing import (
     FakeSearchConsole,
     Latency,
@@ -185,7 +186,7 @@ def test_the_fake_server_says_its_address_first_and_ends_on_a_signal() -> None:
 
 
 def test_the_fake_server_replays_a_cassette_and_says_how_to_fetch_it(tmp_path: Path) -> None:
-    end = dt.date.today() - dt.timedelta(days=10)  # noqa: DTZ011
+    end = pacific_today() - dt.timedelta(days=10)
     simulated = SimulatedProperty(SITE, rows_per_day=20)
     cassette = record_simulated(simulated, start=end - dt.timedelta(days=4), end=end)
     write_cassette(cassette, tmp_path / "five-days.cassette")

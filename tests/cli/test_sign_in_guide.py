@@ -79,5 +79,5 @@ def test_the_python_of_the_guide_runs() -> None:
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     namespace: dict[str, Any] = {}
     Path("fake-google/service-account.json").rename("robot.json")
-    exec(code, namespace)  # noqa: S102 - it is our own
+    exec(code, namespace)  # it is our own
     assert trio.run(namespace["list_properties"]) == ["sc-domain:example.com"]

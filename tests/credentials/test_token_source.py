@@ -272,7 +272,7 @@ async def test_a_refresh_token_that_cannot_be_kept_costs_only_a_warning(
 
 
 async def test_credentials_that_cannot_be_renewed_say_so() -> None:
-    from google.oauth2.credentials import Credentials  # noqa: PLC0415
+    from google.oauth2.credentials import Credentials
 
     source = GoogleTokenSource(Credentials("s3cret-token"), Identity("mine", "do something"))
     assert (await source()).value == "s3cret-token"

@@ -197,9 +197,9 @@ def fuzz_guided(inputs: int, seed: int) -> FuzzReport:
 
 def run_atheris(arguments: list[str]) -> None:
     """Never comes back."""
-    import atheris  # noqa: PLC0415 - an extra
+    import atheris  # an extra
 
-    from gsc_trio.wire import multipart  # noqa: PLC0415
+    from gsc_trio.wire import multipart
 
     for owner in (multipart, MultipartDecoder):
         for name, value in list(vars(owner).items()):
@@ -212,7 +212,7 @@ def run_atheris(arguments: list[str]) -> None:
 def fuzz(inputs: int, seed: int = 0) -> FuzzReport:
     """Fuzz as well as it can be done here."""
     try:
-        import atheris  # noqa: F401, PLC0415 - an extra
+        import atheris  # noqa: F401 - an extra
     except ImportError:
         return fuzz_blindly(inputs, seed)
     return fuzz_guided(inputs, seed)

@@ -100,7 +100,7 @@ def simulated_property() -> SimulatedProperty:
 
 async def backfill_once(arguments: dict[str, str | int]) -> str:
     """What each process does."""
-    from gsc_trio import backfill, open_search_console  # noqa: PLC0415
+    from gsc_trio import backfill, open_search_console
 
     settings = Settings(
         api_root=str(arguments["api_root"]),
@@ -124,7 +124,7 @@ def fork_server() -> None:
 
     Each is told by two lines: its number when it begins, its exit status when it has ended.
     """
-    import gsc_trio  # noqa: F401, PLC0415 - loaded before the forks
+    import gsc_trio  # noqa: F401 - loaded before the forks
 
     for line in sys.stdin:
         process = os.fork()

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -66,7 +66,7 @@ async def test_nothing_is_written_by_whoever_was_taken_over(
         with reading(store) as reader:
             new = await take_lease(postgres_address, "user-1", "worker b")
             before = content(reader)
-            writes: list[Callable[[PostgresStore], object]] = [
+            writes: list[Callable[[PostgresStore], Awaitable[object]]] = [
                 lambda store: store.write_pages(query, [make_page(2, rows=["b"])], NO_CHANGES),
                 lambda store: store.record_in_flight(
                     query, InFlightChanges(taken=((page.job, "w"),))
@@ -78,7 +78,7 @@ async def test_nothing_is_written_by_whoever_was_taken_over(
                 with pytest.raises(
                     FencedError, match=r"shard 'user-1' was taken over by worker b at 20.* UTC"
                 ):
-                    await write(store)  # type: ignore[misc]
+                    await write(store)
             assert content(reader) == before
             assert await store.recent_grants() == []
     async with open_postgres_store(postgres_address, fence=new) as store:

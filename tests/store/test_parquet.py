@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def memory() -> Iterator[Path]:
     """A folder where syncing takes no time, if there is one: it is done thousands of times."""
-    place = Path("/dev/shm")  # noqa: S108 - a folder with a random name in it
+    place = Path("/dev/shm")  # a folder with a random name in it
     with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as name:
         yield Path(name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -91,7 +90,7 @@ def test_pages_that_share_rows_leave_each_row_once_as_the_latest_page_has_it(
     latest: dict[tuple[str, str], float] = {}
     for number, (start_row, page) in enumerate(zip(starts, pages, strict=True)):
         rows = [Row(keys, float(start_row + place)) for place, keys in enumerate(page)]
-        latest.update((row.keys, row.clicks) for row in rows)  # type: ignore[misc]
+        latest.update(zip(page, (row.clicks for row in rows), strict=True))
         for _ in range(1 + (again == number)):
             write(connection, rows, start_row)
     stored = connection.execute(
@@ -122,4 +121,4 @@ def test_numbers_that_are_not_whole_are_rounded(connection: sqlite3.Connection) 
 
 def test_a_position_of_one_is_a_sum_of_plain_zero(connection: sqlite3.Connection) -> None:
     [values] = written_and_read(connection, [Row(("a", "b"), 0.0, 0.0, 0.5)])
-    assert math.copysign(1.0, values[4]) == 1.0  # type: ignore[arg-type]
+    assert str(values[4]) == "0.0"

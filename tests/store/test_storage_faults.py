@@ -6,6 +6,7 @@ import datetime as dt
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -267,12 +268,12 @@ def lock_after(store: SqliteStore, pages: int, locker: sqlite3.Connection) -> No
     """Another program locks the database when so many pages were written, and keeps it."""
     write_pages, written = store.write_pages, 0
 
-    async def write_and_lock(*arguments: object) -> None:
+    async def write_and_lock(*arguments: Any) -> None:
         nonlocal written
         if written == pages:
             locker.execute("BEGIN EXCLUSIVE")
         written += 1
-        await write_pages(*arguments)  # type: ignore[arg-type]
+        await write_pages(*arguments)
 
     store.write_pages = write_and_lock  # type: ignore[method-assign, assignment]
 
@@ -301,11 +302,11 @@ def move(path: Path, folder: Path) -> None:
 def in_nth_write(store: SqliteStore, number: int, act: Callable[[], None]) -> None:
     write_pages, written = store.write_pages, 0
 
-    async def act_and_write(*arguments: object) -> None:
+    async def act_and_write(*arguments: Any) -> None:
         nonlocal written
         written += 1
         if written == number:
             await trio.to_thread.run_sync(act)
-        await write_pages(*arguments)  # type: ignore[arg-type]
+        await write_pages(*arguments)
 
     store.write_pages = act_and_write  # type: ignore[method-assign, assignment]

@@ -76,7 +76,7 @@ def test_the_example_of_the_documentation_is_ten_lines_that_work(
     code = inspect.cleandoc(indented)
     assert len([line for line in code.splitlines() if line]) <= 10
     names: dict[str, Any] = {}
-    exec(code, names)  # noqa: S102 - it is our own documentation
+    exec(code, names)  # it is our own documentation
     instrument = names["SlowestCommit"]()
     run_in_virtual_time(lambda: run_with([instrument], fake_with_faults()))
     assert capsys.readouterr().out == "the slowest commit took 0.250 s\n"
