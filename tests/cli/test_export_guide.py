@@ -6,13 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import SITE, RunCli
+from tests.cli.guides import read_guide, session
 
-GUIDE = (Path(__file__).parents[2] / "playbook" / "EXPORT.md").read_text("utf-8")
+GUIDE = read_guide("EXPORT")
 
 
 def without_numbers(text: str) -> list[str]:
@@ -26,11 +26,9 @@ def google(api_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_session_of_the_guide_is_what_the_commands_print(run_cli: RunCli) -> None:
-    (session,) = re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
-    steps = session.removeprefix("$ ").split("\n$ ")
+    steps = session(GUIDE)
     assert len(steps) == 8
-    for step in steps:
-        command, _, output = step.partition("\n")
+    for command, output in steps:
         words = shlex.split(command.partition(" > ")[0])
         result = run_cli(*words[1:])
         if ">" not in command:

@@ -1,10 +1,10 @@
 """Every command of the playbook runs: blocks as they are printed, others as far as they are named.
 
-A block of ``sh`` is run by bash against the fake, in a folder with a small ``gsc.db``. What would
-take minutes is made smaller on the way, by a ``gsc-trio`` that comes first on the path: fewer days,
-a fast fake, a free port. A block that reads ``gsc.db-lock`` finds a backfill under way, one that
-names ``GSC_DATABASE`` a Postgres database. What would serve until it is stopped, as Prometheus,
-only reads its configuration.
+A block of ``sh`` is run by bash against the fake, in a folder with a small ``gsc.db``, and prints
+what is shown below it. What would take minutes is made smaller on the way, by a ``gsc-trio`` that
+comes first on the path: fewer days, a fast fake, a free port. A block that reads ``gsc.db-lock``
+finds a backfill under way, one that names ``GSC_DATABASE`` a Postgres database. What would serve
+until it is stopped, as Prometheus, only reads its configuration.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from gsc_trio.cli.commands import MODULES
 from gsc_trio.rollout.template import success_metrics
 from gsc_trio.testing import FakeSearchConsole, Latency, SimulatedProperty
 from tests.cli.conftest import SITE, RunCli, Serve
+from tests.cli.guides import assert_shown_lines_are_printed
+from tests.cli.guides import blocks as commands_of
 from tests.cli.test_processes import started, wait_until
 from tests.processes import running
 
@@ -74,9 +76,8 @@ exit 1
 
 def blocks() -> Iterator[object]:
     for path in PLAYBOOK:
-        found = re.findall(r"^```sh\n(.*?)^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)
-        for number, block in enumerate(found, start=1):
-            yield pytest.param(block, id=f"{path.stem}-{number}")
+        for number, block in enumerate(commands_of(path.read_text("utf-8"), "sh"), start=1):
+            yield pytest.param(*block, id=f"{path.stem}-{number}")
 
 
 def named_commands() -> Iterator[object]:
@@ -110,9 +111,10 @@ def surroundings(tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch) 
     return tmp_path
 
 
-@pytest.mark.parametrize("block", list(blocks()))
+@pytest.mark.parametrize(("block", "shown"), list(blocks()))
 def test_a_block_runs(
     block: str,
+    shown: str,
     surroundings: Path,
     run_cli: RunCli,
     request: pytest.FixtureRequest,
@@ -142,22 +144,24 @@ def test_a_block_runs(
         return
     if "gsc-trio rollout" not in block:
         run_cli("backfill", SITE, "--db", "gsc.db", "--days", 3)
-    with block_running(block):
+    with block_running(block) as output:
         pass
+    assert_shown_lines_are_printed(shown, "".join(output))
 
 
 @contextmanager
-def block_running(block: str) -> Iterator[None]:
-    """Run a block while the body runs; it must end, and well."""
+def block_running(block: str) -> Iterator[list[str]]:
+    """Run a block while the body runs; it must end, and well. What it printed is there then."""
     with running(
         ["bash", "-euo", "pipefail", "-c", block],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        yield
-        output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+        output: list[str] = []
+        yield output
+        output.append(process.communicate(timeout=120)[0])
+    assert process.returncode == 0, output[0]
 
 
 @pytest.mark.parametrize("text", list(named_commands()))

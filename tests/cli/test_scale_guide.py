@@ -5,10 +5,7 @@ from __future__ import annotations
 import ast
 import datetime as dt
 import json
-import os
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -32,10 +29,10 @@ from gsc_trio.testing import (
     open_streaming_transport,
 )
 from tests.cli.conftest import Serve
+from tests.cli.guides import blocks, printed, read_guide
 from tests.playbook.scale import table, users_for_one_postgres
 
-GUIDE = (Path(__file__).parents[2] / "playbook" / "SCALE.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```bash\n(.*?)^```\n\n```text\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+GUIDE = read_guide("SCALE")
 CITIES = ("oslo", "bergen", "rome")
 SITE = "sc-domain:oslo.example"
 
@@ -62,22 +59,10 @@ def test_commands_print_what_the_guide_shows(
     for email in emails:
         name = email.partition("@")[0]
         tmp_path.joinpath(f"{name}.json").write_text(json.dumps(oauth.key_file(api_root, email)))
-    program = tmp_path / "bin" / "gsc-trio"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gsc_trio.cli "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
-    assert len(BLOCKS) == 3
-    for commands, expected in BLOCKS:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        assert comparable(done.stdout) == comparable(expected), done.stderr
+    shown = blocks(GUIDE)
+    assert len(shown) == 3
+    for commands, expected in shown:
+        assert comparable(printed(commands)) == comparable(expected)
 
 
 def test_the_service_has_only_options_that_there_are() -> None:

@@ -14,9 +14,10 @@ from click.testing import Result
 
 from gsc_trio.testing import FakeOAuthServer, FakeSearchConsole, SimulatedProperty
 from gsc_trio.testing.transport import App
+from tests.cli.guides import read_guide, session
 from tests.cli.sign_in import KEY_FILE, Browser, write_files
 
-GUIDE = (Path(__file__).parents[2] / "playbook" / "SIGN_IN.md").read_text("utf-8")
+GUIDE = read_guide("SIGN_IN")
 RunCli = Callable[..., Result]
 
 
@@ -54,11 +55,9 @@ def simplified(text: str) -> list[str]:
 
 
 def test_the_session_of_the_guide_is_what_the_commands_print(run_cli: RunCli) -> None:
-    (session,) = re.findall(r"```console\n(.*?)```", GUIDE, re.DOTALL)
-    steps = session.removeprefix("$ ").split("\n$ ")
+    steps = session(GUIDE)
     assert len(steps) == 8
-    for step in steps[1:]:  # the first sets a variable, which the fixture does
-        command, _, expected = step.partition("\n")
+    for command, expected in steps[1:]:  # the first sets a variable, which the fixture does
         result = run_cli(*shlex.split(command)[1:])
         printed = simplified(result.output)
         assert sorted(printed) == sorted(simplified(expected)), command

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import click
 import pytest
@@ -17,9 +13,9 @@ from gsc_trio.sync.targets import _KEYS
 from gsc_trio.testing import FakeSearchConsole, SimulatedProperty
 from gsc_trio.verify.judge import DEFECTS, NO_DEFECTS
 from tests.cli.conftest import SITE, Serve
+from tests.cli.guides import blocks, printed, read_guide
 
-GUIDE = (Path(__file__).parents[2] / "playbook" / "SYNC.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```bash\n(.*?)^```\n\n```text\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
+GUIDE = read_guide("SYNC")
 
 
 def without_rows(text: str) -> str:
@@ -27,28 +23,15 @@ def without_rows(text: str) -> str:
     return re.sub(r"[\d,]+ rows", "N rows", text)
 
 
-def test_commands_print_what_the_guide_shows(
-    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_print_what_the_guide_shows(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeSearchConsole(
         [SimulatedProperty(SITE, rows_per_day=20)], last_final_day=last_final_day(pacific_today())
     )
     monkeypatch.setenv("GSC_TRIO_API_ROOT", serve(fake))
-    program = tmp_path / "gsc-trio"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m gsc_trio.cli "$@"\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    assert len(BLOCKS) == 4
-    for commands, expected in BLOCKS:
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        assert without_rows(done.stdout) == without_rows(expected)
+    shown = blocks(GUIDE)
+    assert len(shown) == 4
+    for commands, expected in shown:
+        assert without_rows(printed(commands)) == without_rows(expected)
 
 
 def test_the_commands_of_timers_have_only_options_that_there_are() -> None:
