@@ -117,7 +117,7 @@ def oracle_dump(tmp_path_factory: pytest.TempPathFactory) -> str:
     max_queue_size=st.sampled_from([1, 1_000]),
     fault=st.sampled_from([None, Refuse(503), CutOff(), MissingPart()]),
 )
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=40, deadline=None)
 def test_the_database_is_byte_for_byte_the_same(
     oracle_dump: str,
     max_concurrency: int,

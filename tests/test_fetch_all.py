@@ -196,7 +196,7 @@ def test_first_pages_come_newest_day_first_and_second_pages_after_them() -> None
     max_in_flight=st.sampled_from([None, 1, 5]),
     queries_per_minute=st.sampled_from([3, 11, 1_200]),
 )
-@hypothesis_settings(max_examples=120, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 def test_every_concurrency_batch_size_and_order_of_answers_hands_over_the_same(
     max_concurrency: int,
     batch_size: int,
@@ -267,7 +267,7 @@ def test_every_concurrency_batch_size_and_order_of_answers_hands_over_the_same(
     max_concurrency=st.sampled_from([1, 2, 5]),
     batch_size=st.sampled_from([1, 4, 50]),
 )
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 def test_faults_change_nothing_in_what_is_handed_over(
     faults: list[tuple[Any, int, int, bool]], max_concurrency: int, batch_size: int
 ) -> None:

@@ -51,11 +51,6 @@ class OAuthClient(msgspec.Struct, frozen=True):
         """Where tokens are revoked: it is no part of Google's files, but lies beside the tokens."""
         return urljoin(self.token_uri, "revoke")
 
-    @property
-    def is_googles(self) -> bool:
-        """Whether its tokens are Google's; others are those of a fake."""
-        return is_google_host(self.token_uri)
-
 
 def is_google_host(address: str) -> bool:
     """Whether an address is one of Google's, to which Google's tokens may go."""
