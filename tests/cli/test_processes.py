@@ -59,9 +59,9 @@ def slow_fake() -> FakeSearchConsole:
     )
 
 
-@pytest.mark.parametrize("concurrency", [1, 3])
 @pytest.mark.parametrize(
-    ("number", "name"), [(signal.SIGINT, "SIGINT"), (signal.SIGTERM, "SIGTERM")]
+    ("concurrency", "number", "name"),
+    [(1, signal.SIGINT, "SIGINT"), (3, signal.SIGTERM, "SIGTERM")],
 )
 def test_a_signal_interrupts_and_the_next_run_goes_on(
     concurrency: int, number: signal.Signals, name: str, serve: Serve, slow_fake: FakeSearchConsole
@@ -97,7 +97,8 @@ def test_a_second_signal_stops_at_once(serve: Serve, slow_fake: FakeSearchConsol
         stdout, stderr = process.communicate(timeout=20)
     assert process.returncode == 130
     assert stdout.startswith(f"interrupted: {SITE}")
-    assert "the same command goes on from here" in stdout
+    # How much of it was written until then is chance.
+    assert ("the same command goes on from here" in stdout) == (", 0 pages" not in stdout)
     assert "Traceback" not in stderr
 
 

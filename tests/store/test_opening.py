@@ -310,26 +310,6 @@ async def test_a_path_without_permission_to_write_is_told(
     await assert_refused(path, "no permission to write to", read_only=False)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-async def test_a_database_in_a_folder_that_can_only_be_read_is_read(
-    tmp_path: Path, query: SearchAnalyticsQuery, make_page: MakePage
-) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    path = folder / "search.db"
-    async with open_sqlite_store(path) as store:
-        await store.write_pages(query, [make_page(1, rows=["a"])], NO_CHANGES)
-    path.chmod(0o444)
-    folder.chmod(0o555)
-    try:
-        await assert_refused(path, "no permission to write to", read_only=False)
-        async with open_sqlite_store(path, read_only=True) as store:
-            [coverage] = await store.coverage()
-    finally:
-        folder.chmod(0o755)
-    assert coverage.rows == 1
-
-
 async def test_programs_that_make_a_database_at_once_make_one(path: Path) -> None:
     program = """if True:
         import sys, trio
