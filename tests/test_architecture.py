@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,14 @@ def module_of(name: str) -> str | None:
         if candidate in MODULES:
             return candidate
     raise AssertionError(f"{name} is no module")
+
+
+def test_the_plan_says_what_every_module_is() -> None:
+    plan = (PACKAGE.parent / "playbook" / "IMPLEMENTATION_PLAN.md").read_text("utf-8")
+    rows = "".join(line for line in plan.splitlines() if line.startswith("| "))
+    named = {module.partition("/")[0].removesuffix(".py") for module in MODULES} - {"__init__"}
+    known = {name.removesuffix("/") for name in re.findall(r"`([\w/]+)`", rows)}
+    assert named <= known
 
 
 @pytest.mark.parametrize("module", MODULES)
