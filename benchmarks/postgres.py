@@ -41,7 +41,6 @@ from benchmarks.overhead import finish, print_table, write_json
 from benchmarks.session import UNLIMITED, fake_options
 from benchmarks.workload import Property, Workload, make_workload
 from gsc_trio.cli.fake_process import open_fake_process
-from gsc_trio.store.days import identity_of
 from gsc_trio.store.postgres.schema import Partition, create_dataset
 from gsc_trio.store.schema import table_of
 from tests.postgres_server import PostgresServer, running_server
@@ -185,7 +184,7 @@ def _copy(workload: Workload, address: str, name: str, path: Path) -> float:
     query = workload.query
     days = (workload.start + dt.timedelta(days=each) for each in range(len(workload.days)))
     with psycopg.connect(address, autocommit=True) as connection, path.open("rb") as file:
-        create_dataset(connection, identity_of(query), query.dimensions)
+        create_dataset(connection, query)
         for partition in {Partition.of(query.dimensions, day) for day in days}:
             partition.create(connection)
         connection.execute("CHECKPOINT")  # what others wrote is no burden on this one

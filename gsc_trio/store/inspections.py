@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import sqlite3
 
 from gsc_trio.store.schema import INSPECTION_TABLE
+from gsc_trio.store.sql import SqlConnection, clock_text
 from gsc_trio.wire.inspection import Inspection
 
 _COLUMNS = (
@@ -31,13 +31,13 @@ _COLUMNS = (
 )
 
 
-def write_inspection(connection: sqlite3.Connection, inspection: Inspection) -> None:
+def write_inspection(connection: SqlConnection, inspection: Inspection) -> None:
     """Enter an inspection; the same one entered twice is there once."""
     status = inspection.status
     values = (
         inspection.site_url,
         inspection.inspection_url,
-        _time_text(inspection.inspected_at),
+        clock_text(inspection.inspected_at),
         status.verdict,
         status.coverage_state,
         status.robots_txt_state,
@@ -52,14 +52,15 @@ def write_inspection(connection: sqlite3.Connection, inspection: Inspection) -> 
         inspection.result,
     )
     placeholders = ", ".join("?" * len(_COLUMNS))
+    again = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS[3:])
     connection.execute(
-        f"INSERT OR REPLACE INTO {INSPECTION_TABLE} ({', '.join(_COLUMNS)}) "
-        f"VALUES ({placeholders})",
+        f"INSERT INTO {INSPECTION_TABLE} ({', '.join(_COLUMNS)}) VALUES ({placeholders}) "
+        f"ON CONFLICT ({', '.join(_COLUMNS[:3])}) DO UPDATE SET {again}",
         values,
     )
 
 
-def last_inspections(connection: sqlite3.Connection, site_url: str) -> dict[str, dt.datetime]:
+def last_inspections(connection: SqlConnection, site_url: str) -> dict[str, dt.datetime]:
     """When each URL of a property was last inspected, in UTC."""
     found = connection.execute(
         f"SELECT inspection_url, max(inspected_at) FROM {INSPECTION_TABLE} "
@@ -69,15 +70,10 @@ def last_inspections(connection: sqlite3.Connection, site_url: str) -> dict[str,
     return {url: dt.datetime.fromisoformat(time) for url, time in found}
 
 
-def count_inspections(connection: sqlite3.Connection, site_url: str, since: dt.datetime) -> int:
+def count_inspections(connection: SqlConnection, site_url: str, since: dt.datetime) -> int:
     """How many inspections of a property there were since a time."""
     [count] = connection.execute(
         f"SELECT count(*) FROM {INSPECTION_TABLE} WHERE site_url = ? AND inspected_at >= ?",
-        (site_url, _time_text(since)),
+        (site_url, clock_text(since)),
     ).fetchone()
     return int(count)
-
-
-def _time_text(time: dt.datetime) -> str:
-    """A time in UTC as text that sorts as the times do."""
-    return time.astimezone(dt.UTC).isoformat(timespec="milliseconds")

@@ -1,6 +1,6 @@
 """What is done and what is under way: datasets, the ledger of pages, the in-flight registry.
 
-Responsible for: the small tables' SQL.
+Responsible for: the small tables' SQL. What only SQLite understands takes a `sqlite3.Connection`.
 Must never: begin or end a transaction; the store does, so that rows and ledger go together.
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from gsc_trio.model import InFlightChanges, Job, Page, SearchAnalyticsQuery
 from gsc_trio.store.base import Coverage, StoredDay
 from gsc_trio.store.days import LedgerEntry, coverage_of, days_of, identity_of
 from gsc_trio.store.schema import DATASET_IDENTITY, as_sqlite_utils, create_rows_table
+from gsc_trio.store.sql import SqlConnection, clock_text
 
 
 def ensure_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int:
@@ -32,7 +33,7 @@ def ensure_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) 
     return int(new_id)
 
 
-def find_dataset(connection: sqlite3.Connection, query: SearchAnalyticsQuery) -> int | None:
+def find_dataset(connection: SqlConnection, query: SearchAnalyticsQuery) -> int | None:
     """The number of a query's dataset, if there is one."""
     where = " AND ".join(f"{column} = ?" for column in DATASET_IDENTITY)
     select = f"SELECT id FROM dataset WHERE {where}"
@@ -67,17 +68,17 @@ def record_page(
     )
 
 
-def doubt_day(connection: sqlite3.Connection, dataset_id: int, data_date: str) -> None:
-    """Let a day count as not final, so that a ``final`` query fetches it again."""
-    connection.execute(
+def doubt_days(connection: SqlConnection, dataset_id: int, days: Iterable[dt.date]) -> None:
+    """Let days count as not final, so that a ``final`` query fetches them again."""
+    connection.executemany(
         "UPDATE page_ledger SET data_state = 'all' "
         "WHERE dataset_id = ? AND data_date = ? AND data_state = 'final'",
-        (dataset_id, data_date),
+        [(dataset_id, day.isoformat()) for day in days],
     )
 
 
 def stored_days(
-    connection: sqlite3.Connection,
+    connection: SqlConnection,
     dataset_id: int,
     *,
     data_state: str,
@@ -116,12 +117,12 @@ def remove_job(connection: sqlite3.Connection, dataset_id: int, job: Job) -> Non
     )
 
 
-def clear_in_flight(connection: sqlite3.Connection, dataset_id: int) -> None:
+def clear_in_flight(connection: SqlConnection, dataset_id: int) -> None:
     """Empty the registry of a dataset."""
     connection.execute("DELETE FROM in_flight WHERE dataset_id = ?", (dataset_id,))
 
 
-def read_coverage(connection: sqlite3.Connection) -> list[Coverage]:
+def read_coverage(connection: SqlConnection) -> list[Coverage]:
     """What there is of every dataset that has anything, in the order of their identities."""
     in_flight: Mapping[int, tuple[int, str]] = {
         dataset_id: (count, since)
@@ -148,4 +149,4 @@ def _job_key(dataset_id: int, job: Job) -> tuple[int, str, int]:
 
 
 def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    return clock_text(dt.datetime.now(dt.UTC))

@@ -5,27 +5,28 @@ Must never: begin or end a transaction; the store does.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from gsc_trio.machine_clock import Moment
 from gsc_trio.store.base import GrantKey, RecordedGrant
+from gsc_trio.store.sql import SqlConnection
 
 _COLUMNS = (
-    "limiter, number, user, site_url, queries, boot, sent_wall_seconds, sent_monotonic_seconds, "
-    "answered_wall_seconds, answered_monotonic_seconds"
+    'limiter, number, "user", site_url, queries, boot, sent_wall_seconds, '
+    "sent_monotonic_seconds, answered_wall_seconds, answered_monotonic_seconds"
 )
+_AGAIN = ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS.split(", ")[2:])
 
 
-def read_grants(connection: sqlite3.Connection) -> list[RecordedGrant]:
+def read_grants(connection: SqlConnection) -> list[RecordedGrant]:
     """All grants, in the order of their keys."""
     select = f"SELECT {_COLUMNS} FROM quota_grant ORDER BY limiter, number"
     return [_grant(values) for values in connection.execute(select)]
 
 
 def write_grants(
-    connection: sqlite3.Connection, grants: Iterable[RecordedGrant], forget: Collection[GrantKey]
+    connection: SqlConnection, grants: Iterable[RecordedGrant], forget: Collection[GrantKey]
 ) -> None:
     """Enter grants, or replace them, and delete those that are over."""
     connection.executemany(
@@ -33,7 +34,8 @@ def write_grants(
         [(key.limiter, key.number) for key in forget],
     )
     connection.executemany(
-        f"INSERT OR REPLACE INTO quota_grant ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO quota_grant ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        f"ON CONFLICT (limiter, number) DO UPDATE SET {_AGAIN}",
         [_values(grant) for grant in grants],
     )
 

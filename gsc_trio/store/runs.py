@@ -9,11 +9,11 @@ Must never: begin or end a transaction; the store does.
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from typing import Any
 
 from gsc_trio.store.base import RecordedRun
 from gsc_trio.store.schema import dimensions_as_text, dimensions_from_text
+from gsc_trio.store.sql import SqlConnection
 
 RUNS_KEPT = 100
 """How many runs are remembered: a record takes some tens of kilobytes, and a run may come daily."""
@@ -21,10 +21,10 @@ RUNS_KEPT = 100
 _COLUMNS = "site_url, search_type, dimensions, status, started_at, duration_seconds, record"
 
 
-def write_run(connection: sqlite3.Connection, run: RecordedRun) -> int:
+def write_run(connection: SqlConnection, run: RecordedRun) -> int:
     """Enter a run and forget those that are too old; returns its number."""
-    inserted = connection.execute(
-        f"INSERT INTO run ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    [[number]] = connection.execute(
+        f"INSERT INTO run ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING number",
         (
             run.site_url,
             run.search_type,
@@ -34,20 +34,19 @@ def write_run(connection: sqlite3.Connection, run: RecordedRun) -> int:
             run.duration_seconds,
             run.record,
         ),
-    )
-    number = inserted.lastrowid or 0
+    ).fetchall()
     connection.execute("DELETE FROM run WHERE number <= ?", (number - RUNS_KEPT,))
-    return number
+    return int(number)
 
 
-def read_runs(connection: sqlite3.Connection) -> list[RecordedRun]:
+def read_runs(connection: SqlConnection) -> list[RecordedRun]:
     """All runs, the latest first, without their records."""
     columns = _COLUMNS.replace("record", "''")
     found = connection.execute(f"SELECT number, {columns} FROM run ORDER BY number DESC")
     return [_run(values) for values in found]
 
 
-def read_run(connection: sqlite3.Connection, number: int | None) -> RecordedRun | None:
+def read_run(connection: SqlConnection, number: int | None) -> RecordedRun | None:
     """A run by its number, or the latest one."""
     select = f"SELECT number, {_COLUMNS} FROM run"
     if number is None:

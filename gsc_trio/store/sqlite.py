@@ -37,27 +37,20 @@ import trio
 
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store import ledger
-from gsc_trio.store.audit import AuditedDay, audit_day, days_with_anything
-from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, RecordedRun, StoredDay
+from gsc_trio.store.base import StoredDay
 from gsc_trio.store.checkpoints import Checkpoints
 from gsc_trio.store.connection import (
     check_database,
     open_connection,
     open_for_checkpoints,
 )
-from gsc_trio.store.inspections import (
-    count_inspections,
-    last_inspections,
-    write_inspection,
-)
 from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.moved_days import MovedDays, state_of
 from gsc_trio.store.open_days import OpenDays
-from gsc_trio.store.quota import read_grants, write_grants
 from gsc_trio.store.rows import hashes_of, replace_rows
-from gsc_trio.store.runs import read_run, read_runs, write_run
+from gsc_trio.store.shared import SharedMethods
+from gsc_trio.store.sql import SqlConnection
 from gsc_trio.store.transactions import SqliteTransactions
-from gsc_trio.wire.inspection import Inspection
 
 T = TypeVar("T")
 AnySqliteStore = TypeVar("AnySqliteStore", bound="SqliteStore")
@@ -135,7 +128,7 @@ async def _close(close: Callable[[], Awaitable[None]]) -> None:
         await close()
 
 
-class SqliteStore(SqliteTransactions):
+class SqliteStore(SqliteTransactions, SharedMethods):
     """A `gsc_trio.store.base.Store` in a SQLite file; `open_sqlite_store` makes it.
 
     Methods may be called from several tasks; they take their turns. Each is all or nothing, also
@@ -256,146 +249,8 @@ class SqliteStore(SqliteTransactions):
 
         await self._transact(work)
 
-    async def recent_grants(self) -> Sequence[RecordedGrant]:
-        """Every grant that was recorded and not forgotten, by this process or by others.
+    async def _read(self, work: Callable[[SqlConnection], T]) -> T:
+        return await self._transact(partial(work, self._connection), "read")
 
-        Raises:
-            StorageError: the database cannot be read.
-        """
-        return await self._transact(partial(read_grants, self._connection), "read")
-
-    async def record_grants(
-        self, grants: Sequence[RecordedGrant], *, forget: Collection[GrantKey]
-    ) -> None:
-        """Commit grants, each in the place of what its key had before, and delete others.
-
-        Raises:
-            StorageError: nothing was written.
-        """
-        await self._transact(partial(write_grants, self._connection, grants, forget))
-
-    async def coverage(self) -> list[Coverage]:
-        """What is stored of each dataset, whatever its data state.
-
-        ``rows`` is what the ledger says that the pages brought; counting would read the whole
-        database. A row that Google gave on two pages of a day counts twice there.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-        return await self._transact(partial(ledger.read_coverage, self._connection), "read")
-
-    async def stored_days(
-        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
-    ) -> Mapping[dt.date, StoredDay]:
-        """The days of which there is anything, as `begin_run` gives them.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-
-        def work() -> Mapping[dt.date, StoredDay]:
-            dataset_id = ledger.find_dataset(self._connection, query)
-            if dataset_id is None:
-                return {}
-            return ledger.stored_days(
-                self._connection, dataset_id, data_state=query.data_state, start=start, end=end
-            )
-
-        return await self._transact(work, "read")
-
-    async def days_with_anything(self, query: SearchAnalyticsQuery) -> Sequence[dt.date]:
-        """The days that a query's ledger or its rows have, oldest first.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-
-        def work() -> Sequence[dt.date]:
-            dataset_id = ledger.find_dataset(self._connection, query)
-            if dataset_id is None:
-                return []
-            return days_with_anything(self._connection, dataset_id, query.dimensions)
-
-        return await self._transact(work, "read")
-
-    async def audit(
-        self, query: SearchAnalyticsQuery, days: Collection[dt.date]
-    ) -> Sequence[AuditedDay]:
-        """Count some days: their rows, and what the ledger says of them.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-
-        def work() -> Sequence[AuditedDay]:
-            dataset_id = ledger.find_dataset(self._connection, query)
-            if dataset_id is None:
-                return []
-            return [audit_day(self._connection, dataset_id, query.dimensions, day) for day in days]
-
-        return await self._transact(work, "read")
-
-    async def doubt(self, query: SearchAnalyticsQuery, days: Collection[dt.date]) -> None:
-        """Let days count as not final: they keep their rows, and the next sync replaces them.
-
-        Raises:
-            StorageError: nothing was changed.
-        """
-
-        def work() -> None:
-            dataset_id = ledger.find_dataset(self._connection, query)
-            if dataset_id is not None:
-                for day in days:
-                    ledger.doubt_day(self._connection, dataset_id, day.isoformat())
-
-        await self._transact(work)
-
-    async def write_inspection(self, inspection: Inspection) -> None:
-        """Commit an inspection of a URL.
-
-        Raises:
-            StorageError: nothing was written.
-        """
-        await self._transact(partial(write_inspection, self._connection, inspection))
-
-    async def last_inspections(self, site_url: str) -> Mapping[str, dt.datetime]:
-        """When each URL of a property was last inspected, in UTC.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-        return await self._transact(partial(last_inspections, self._connection, site_url), "read")
-
-    async def count_inspections(self, site_url: str, since: dt.datetime) -> int:
-        """How many inspections of a property there were since a time.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-        count = partial(count_inspections, self._connection, site_url, since)
-        return await self._transact(count, "read")
-
-    async def record_run(self, run: RecordedRun) -> int:
-        """Remember a run that is over; returns its number. The oldest runs are forgotten.
-
-        Raises:
-            StorageError: nothing was written.
-        """
-        return await self._transact(partial(write_run, self._connection, run))
-
-    async def runs(self) -> Sequence[RecordedRun]:
-        """The runs that are remembered, the latest first, without their records.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-        return await self._transact(partial(read_runs, self._connection), "read")
-
-    async def run(self, number: int | None = None) -> RecordedRun | None:
-        """A run with its record, by default the latest; None if it is not there.
-
-        Raises:
-            StorageError: the database cannot be read.
-        """
-        return await self._transact(partial(read_run, self._connection, number), "read")
+    async def _write(self, work: Callable[[SqlConnection], T]) -> T:
+        return await self._transact(partial(work, self._connection))

@@ -23,10 +23,13 @@ import psycopg
 from psycopg.sql import SQL, Identifier, Literal
 
 from gsc_trio.errors import UsageError
-from gsc_trio.store.days import Identity
+from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.store.days import identity_of
+from gsc_trio.store.ledger import find_dataset
 from gsc_trio.store.postgres.address import Address
-from gsc_trio.store.postgres.ledger import add_dataset, find_dataset
+from gsc_trio.store.postgres.ledger import add_dataset
 from gsc_trio.store.postgres.reports import create_report_views
+from gsc_trio.store.postgres.sql import SharedSql
 from gsc_trio.store.postgres.views import create_views
 from gsc_trio.store.schema import column_of, dimensions_from_text, table_of
 
@@ -135,19 +138,19 @@ def migrate(connection: Connection, address: Address) -> None:
         refresh_views(connection)
 
 
-def create_dataset(connection: Connection, identity: Identity, dimensions: tuple[str, ...]) -> int:
-    """The number of a dataset; it, its table and the views over that are made if need be."""
-    dataset_id = find_dataset(connection, identity)
+def create_dataset(connection: Connection, query: SearchAnalyticsQuery) -> int:
+    """The number of a query's dataset; it, its table and views over that are made if need be."""
+    dataset_id = find_dataset(SharedSql(connection), query)
     if dataset_id is not None:
         return dataset_id
     with connection.transaction():
         _take_turn(connection)
-        add_dataset(connection, identity)
-        table = table_of(dimensions)
+        add_dataset(connection, identity_of(query))
+        table = table_of(query.dimensions)
         if not _has_table(connection, table):
-            _create_rows_table(connection, table, dimensions)
+            _create_rows_table(connection, table, query.dimensions)
             refresh_views(connection)
-    return create_dataset(connection, identity, dimensions)
+    return create_dataset(connection, query)
 
 
 def _create_rows_table(connection: Connection, table: str, dimensions: tuple[str, ...]) -> None:

@@ -69,6 +69,7 @@ def _set_up(connection: Connection, address: Address, *, read_only: bool) -> Non
         "lock_timeout": f"{LOCK_TIMEOUT_SECONDS:g}s",
         "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT_SECONDS:g}s",
         "TimeZone": "UTC",
+        "DateStyle": "ISO",
         "default_transaction_read_only": "on" if read_only else "off",
     }
     [[durability]] = connection.execute("SHOW synchronous_commit").fetchall()

@@ -17,27 +17,28 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TypeVar
 
 import trio
 
 from gsc_trio.errors import DatabaseInUseError
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
-from gsc_trio.store.audit import AuditedDay
-from gsc_trio.store.base import Coverage, GrantKey, RecordedGrant, RecordedRun, StoredDay
+from gsc_trio.store.base import StoredDay
 from gsc_trio.store.days import Identity, identity_of
+from gsc_trio.store.ledger import clear_in_flight, stored_days
 from gsc_trio.store.moved_days import MovedDays, state_of
 from gsc_trio.store.open_days import OpenDays
-from gsc_trio.store.postgres import audit, ledger, records
+from gsc_trio.store.postgres import ledger
 from gsc_trio.store.postgres.address import read_address
 from gsc_trio.store.postgres.leases import Fence, check_fence
 from gsc_trio.store.postgres.locks import hold_dataset, hold_lease
 from gsc_trio.store.postgres.rows import replace_rows
 from gsc_trio.store.postgres.schema import Partition, check_schema, create_dataset, migrate
 from gsc_trio.store.postgres.session import Connection, Session, Work
+from gsc_trio.store.postgres.sql import SharedSql
 from gsc_trio.store.rows import hashes_of
-from gsc_trio.wire.inspection import Inspection
+from gsc_trio.store.shared import SharedMethods
+from gsc_trio.store.sql import SqlConnection
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ async def open_postgres_store(
             await store.close()
 
 
-class PostgresStore:
+class PostgresStore(SharedMethods):
     """A `gsc_trio.store.database.Database` in Postgres; `open_postgres_store` makes it.
 
     Methods may be called from several tasks; they take their turns. Each is all or nothing, also
@@ -125,9 +126,10 @@ class PostgresStore:
         """
 
         def work(connection: Connection, dataset_id: int) -> Mapping[dt.date, StoredDay]:
-            ledger.clear_in_flight(connection, dataset_id)
-            return ledger.stored_days(
-                connection, dataset_id, data_state=query.data_state, start=start, end=end
+            shared = SharedSql(connection)
+            clear_in_flight(shared, dataset_id)
+            return stored_days(
+                shared, dataset_id, data_state=query.data_state, start=start, end=end
             )
 
         return await self._write_dataset(query, work)
@@ -192,93 +194,11 @@ class PostgresStore:
 
         await self._write_dataset(query, work)
 
-    async def recent_grants(self) -> Sequence[RecordedGrant]:
-        """Every grant that was recorded and not forgotten, by this process or by others."""
-        return await self._transact(records.read_grants, "read")
+    async def _read(self, work: Callable[[SqlConnection], T]) -> T:
+        return await self._transact(lambda connection: work(SharedSql(connection)), "read")
 
-    async def record_grants(
-        self, grants: Sequence[RecordedGrant], *, forget: Collection[GrantKey]
-    ) -> None:
-        """Commit grants, each in the place of what its key had before, and delete others."""
-        await self._transact(partial(records.write_grants, grants=grants, forget=forget), "write")
-
-    async def coverage(self) -> Sequence[Coverage]:
-        """What is stored of each dataset, whatever its data state."""
-        return await self._transact(ledger.read_coverage, "read")
-
-    async def stored_days(
-        self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
-    ) -> Mapping[dt.date, StoredDay]:
-        """The days of which there is anything, as `begin_run` gives them."""
-
-        def work(connection: Connection) -> Mapping[dt.date, StoredDay]:
-            dataset_id = ledger.find_dataset(connection, identity_of(query))
-            if dataset_id is None:
-                return {}
-            return ledger.stored_days(
-                connection, dataset_id, data_state=query.data_state, start=start, end=end
-            )
-
-        return await self._transact(work, "read")
-
-    async def days_with_anything(self, query: SearchAnalyticsQuery) -> Sequence[dt.date]:
-        """The days that a query's ledger or its rows have, oldest first."""
-
-        def work(connection: Connection) -> Sequence[dt.date]:
-            dataset_id = ledger.find_dataset(connection, identity_of(query))
-            if dataset_id is None:
-                return []
-            return audit.days_with_anything(connection, dataset_id, query.dimensions)
-
-        return await self._transact(work, "read")
-
-    async def audit(
-        self, query: SearchAnalyticsQuery, days: Collection[dt.date]
-    ) -> Sequence[AuditedDay]:
-        """Count some days: their rows, and what the ledger says of them."""
-
-        def work(connection: Connection) -> Sequence[AuditedDay]:
-            dataset_id = ledger.find_dataset(connection, identity_of(query))
-            if dataset_id is None:
-                return []
-            return [audit.audit_day(connection, dataset_id, query.dimensions, day) for day in days]
-
-        return await self._transact(work, "read")
-
-    async def doubt(self, query: SearchAnalyticsQuery, days: Collection[dt.date]) -> None:
-        """Let days count as missing for a ``final`` query, so that they are fetched again."""
-
-        def work(connection: Connection) -> None:
-            dataset_id = ledger.find_dataset(connection, identity_of(query))
-            if dataset_id is not None:
-                ledger.doubt_days(connection, dataset_id, days)
-
-        await self._transact(work, "write")
-
-    async def write_inspection(self, inspection: Inspection) -> None:
-        """Commit an inspection of a URL."""
-        await self._transact(partial(records.write_inspection, inspection=inspection), "write")
-
-    async def last_inspections(self, site_url: str) -> Mapping[str, dt.datetime]:
-        """When each URL of a property was last inspected, in UTC."""
-        return await self._transact(partial(records.last_inspections, site_url=site_url), "read")
-
-    async def count_inspections(self, site_url: str, since: dt.datetime) -> int:
-        """How many inspections of a property there were since a time."""
-        count = partial(records.count_inspections, site_url=site_url, since=since)
-        return await self._transact(count, "read")
-
-    async def record_run(self, run: RecordedRun) -> int:
-        """Remember a run that is over; returns its number. The oldest runs are forgotten."""
-        return await self._transact(partial(records.write_run, run=run), "write")
-
-    async def runs(self) -> Sequence[RecordedRun]:
-        """The runs that are remembered, the latest first, without their records."""
-        return await self._transact(records.read_runs, "read")
-
-    async def run(self, number: int | None = None) -> RecordedRun | None:
-        """A run with its record, by default the latest; None if it is not there."""
-        return await self._transact(partial(records.read_run, number=number), "read")
+    async def _write(self, work: Callable[[SqlConnection], T]) -> T:
+        return await self._transact(lambda connection: work(SharedSql(connection)), "write")
 
     async def _write_dataset(
         self,
@@ -291,7 +211,7 @@ class PostgresStore:
 
         def ahead(connection: Connection) -> None:
             if identity not in self._dataset_ids:
-                self._dataset_ids[identity] = create_dataset(connection, identity, query.dimensions)
+                self._dataset_ids[identity] = create_dataset(connection, query)
             for partition in {Partition.of(query.dimensions, day) for day in days}:
                 if partition not in self._partitions:
                     partition.create(connection)
