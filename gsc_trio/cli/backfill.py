@@ -48,7 +48,7 @@ from gsc_trio.model import (
 from gsc_trio.summary import RunSummary
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 EXIT_CODES = {"complete": COMPLETE, "interrupted": INTERRUPTED}
 """By a run's status; every other status is `FAILED`."""

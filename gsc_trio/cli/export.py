@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 import click
@@ -25,6 +26,9 @@ from gsc_trio.export import (
     export_parquet,
 )
 from gsc_trio.model import DIMENSIONS, SEARCH_TYPES
+
+if TYPE_CHECKING:
+    from gsc_trio.store.location import Location
 
 _EXPORTERS: dict[str, Callable[..., ExportSummary]] = {
     "parquet": export_parquet,
@@ -64,7 +68,9 @@ Parquet and DuckDB need two more libraries:
 
 @click.command("export", help=HELP, short_help="Copy a database to Parquet, CSV or DuckDB.")
 @click.argument("target", type=click.Path(path_type=Path))
-@database_option("The SQLite database of a backfill; it may be in use.", takes_addresses=False)
+@database_option(
+    "The database of a backfill: a SQLite file, or an address of Postgres. It may be in use."
+)
 @click.option(
     "--format",
     "format_",
@@ -94,7 +100,7 @@ Parquet and DuckDB need two more libraries:
 def command(
     *,
     target: Path,
-    database: Path,
+    database: Location,
     format_: str | None,
     site: str | None,
     search_type: str | None,

@@ -37,7 +37,7 @@ from gsc_trio.store.database import Database
 from gsc_trio.wire.inspection import Inspection
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 CONCURRENCY = 10
 """How many URLs are under way at once: an inspection takes Google a second and more."""

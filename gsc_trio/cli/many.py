@@ -33,7 +33,7 @@ from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.instrument import Instrument
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 _COLUMNS: Mapping[str, Side] = {
     "site": "left",

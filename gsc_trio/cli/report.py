@@ -23,7 +23,7 @@ from gsc_trio.store.base import RecordedRun
 from gsc_trio.store.runs import RUNS_KEPT
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 HELP = f"""Write an HTML page about a run: how it went, how fast, and what was skipped and why.
 

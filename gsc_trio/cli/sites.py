@@ -18,7 +18,7 @@ from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.store.base import Coverage
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 HELP = """List the properties that the account can see, with its permission level.
 

@@ -13,7 +13,7 @@ from gsc_trio.model import SEARCH_TYPES_WITHOUT_POSITION, SearchAnalyticsQuery
 from gsc_trio.store.schema import column_of, dimensions_as_text
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 LAST_DAYS = 28
 

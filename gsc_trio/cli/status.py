@@ -18,7 +18,7 @@ from gsc_trio.cli.tables import Side, aligned_table
 from gsc_trio.store.base import Coverage
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 HELP = """Say what a database holds, for each property, search type and set of dimensions.
 

@@ -15,22 +15,18 @@ import click
 
 from gsc_trio.errors import UsageError
 from gsc_trio.store.database import Database
+from gsc_trio.store.location import SCHEMES, read_location
 from gsc_trio.store.parquet import ledger_of, open_parquet_store
 from gsc_trio.store.sqlite import open_sqlite_store
 
 if TYPE_CHECKING:
-    from gsc_trio.store.postgres.address import Address
-
-    Location = Path | Address
-    """What ``--db`` names."""
+    from gsc_trio.store.location import Location
 
 OpenStore = Callable[..., AbstractAsyncContextManager[Database]]
 
 STORES: Mapping[str, OpenStore] = {"sqlite": open_sqlite_store, "parquet": open_parquet_store}
 """What a backfill can write to at a path, by the names that ``--store`` has for them. Each takes a
 path, and ``wait``."""
-
-_SCHEMES = ("postgresql://", "postgres://")
 
 
 class LocationType(click.ParamType):  # type: ignore[type-arg] # before click 8.4 it took none
@@ -46,14 +42,7 @@ class LocationType(click.ParamType):  # type: ignore[type-arg] # before click 8.
         Raises:
             UsageError: it is an address that cannot be understood, or psycopg is missing.
         """
-        if not isinstance(value, str):
-            return value
-        if not value.startswith(_SCHEMES):
-            return Path(value)
-        _check_psycopg()
-        from gsc_trio.store.postgres.address import read_address  # needs psycopg
-
-        return read_address(value)
+        return read_location(value)
 
 
 class PathOnly(click.Path):
@@ -70,7 +59,7 @@ class PathOnly(click.Path):
         Raises:
             UsageError: it is an address.
         """
-        if str(value).startswith(_SCHEMES):
+        if str(value).startswith(SCHEMES):
             command = ctx.info_name if ctx is not None else "this command"
             raise UsageError(f"{command} cannot work with a Postgres database: name an SQLite file")
         path: Path = super().convert(value, param, ctx)  # type: ignore[assignment, arg-type]
@@ -129,12 +118,3 @@ def is_there(location: Location) -> bool:
 def file_of(location: Location) -> Path | None:
     """The file that must not be written over, if it is one."""
     return location if isinstance(location, Path) else None
-
-
-def _check_psycopg() -> None:
-    try:
-        import psycopg  # noqa: F401
-    except ImportError as error:
-        raise UsageError(
-            f"a Postgres database needs psycopg ({error}): pip install 'gsc-trio[postgres]'"
-        ) from None

@@ -49,7 +49,7 @@ from gsc_trio.sync.run import GOOD, TargetResult, sync
 from gsc_trio.sync.targets import SyncTarget, read_targets
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 HELP = """Bring a database up to date: days that are new, were not final, or are missing.
 

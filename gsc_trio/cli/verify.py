@@ -50,7 +50,7 @@ from gsc_trio.verify.run import DatasetReport, verify
 from gsc_trio.verify.totals import fetch_totals
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 HELP = f"""Compare what a database holds with its ledger, and with Google's totals.
 

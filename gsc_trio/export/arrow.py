@@ -8,18 +8,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from gsc_trio.export.dataset import Dataset, StoredRow, read_day
 from gsc_trio.export.extras import load
-from gsc_trio.export.plan import PathName, opened_database, plan_of
+from gsc_trio.export.plan import plan_of
+from gsc_trio.export.source import opened_source
 from gsc_trio.model import SearchAnalyticsQuery
+
+if TYPE_CHECKING:
+    from gsc_trio.store.location import LocationName
 
 
 def read_arrow(
-    database: PathName,
+    database: LocationName,
     query: SearchAnalyticsQuery,
     *,
     start: dt.date = dt.date.min,
@@ -28,7 +32,7 @@ def read_arrow(
     """The rows that a query has in a database, as one table in memory.
 
     Args:
-        database: the SQLite database; it may be in use.
+        database: the SQLite file, or the address of a Postgres database; it may be in use.
         query: whose rows; its data state and row limit do not matter, everything else does.
         start: the first day.
         end: the last day, included.
@@ -48,7 +52,7 @@ def read_arrow(
 
 @contextmanager
 def open_arrow_reader(
-    database: PathName,
+    database: LocationName,
     query: SearchAnalyticsQuery,
     *,
     start: dt.date = dt.date.min,
@@ -68,14 +72,14 @@ def open_arrow_reader(
     """
     pyarrow = load("pyarrow", "reading a database as Arrow")
     wanted = Dataset.of_query(query)
-    with opened_database(database) as connection:
+    with opened_source(database) as source:
         [days] = plan_of(
-            connection, database, lambda found: attrs.evolve(found, id=0) == wanted, start, end
+            source, lambda found: attrs.evolve(found, id=0) == wanted, start, end
         ).datasets
 
         def batches() -> Iterator[Any]:
             for day in days.versions:
-                found = read_day(connection, days.dataset, day)
+                found = read_day(source.connection, days.dataset, day)
                 if found is not None:
                     yield from with_day(table_of(days.dataset, found.rows), day).to_batches()
 

@@ -7,7 +7,9 @@ asked for. The file is UTF-8, texts are in quotes, and a missing position is an 
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gsc_trio.errors import UsageError
 from gsc_trio.export.dataset import read_day
@@ -15,18 +17,20 @@ from gsc_trio.export.plan import (
     ExportPlan,
     ExportSummary,
     OnDay,
-    PathName,
     Selection,
-    opened_database,
     plan_export,
 )
+from gsc_trio.export.source import opened_source
 from gsc_trio.export.target import Existing, check_file, replaced_file
 from gsc_trio.store.schema import dimensions_as_text
 
+if TYPE_CHECKING:
+    from gsc_trio.store.location import LocationName
+
 
 def export_csv(
-    database: PathName,
-    target: PathName,
+    database: LocationName,
+    target: str | os.PathLike[str],
     selection: Selection | None = None,
     *,
     existing: Existing = Existing.REFUSE,
@@ -35,7 +39,7 @@ def export_csv(
     """Write a CSV file with a header: date, site, search type, dimensions, clicks, impressions.
 
     Args:
-        database: where the rows are.
+        database: where the rows are, a SQLite file or the address of a Postgres database.
         target: the file; it appears when it is complete.
         selection: what to take; by default everything.
         existing: what to do with a file that is there. A CSV file cannot be updated.
@@ -46,16 +50,16 @@ def export_csv(
             choose from. Nothing was changed.
         StorageError: the database cannot be read, or the file not be written.
     """
-    database, target = Path(database), Path(target)
+    target = Path(target)
     if existing is Existing.UPDATE:
         raise UsageError("a CSV file cannot be updated: --overwrite it, or export to Parquet")
-    with opened_database(database) as connection:
-        check_file(target, database, existing)
-        plan = plan_export(connection, database, selection or Selection())
-        _check_dimensions(plan, database)
+    with opened_source(database) as source:
+        check_file(target, source.file, existing)
+        plan = plan_export(source, selection or Selection())
+        _check_dimensions(plan, source.name)
         tally = plan.tally(on_day)
         with (
-            replaced_file(target, database, existing) as partial,
+            replaced_file(target, source.file, existing) as partial,
             partial.open("w", encoding="utf-8", newline="") as file,
         ):
             # Texts are always quoted: a lone carriage return would not be otherwise.
@@ -65,14 +69,14 @@ def export_csv(
             for days in plan.datasets:
                 names = days.dataset.names.values()
                 for day in days.versions:
-                    content = read_day(connection, days.dataset, day)
+                    content = read_day(source.connection, days.dataset, day)
                     if content is not None:
                         writer.writerows((day, *names, *row) for row in content.rows)
                         tally.wrote(len(content.rows))
         return tally.summary()
 
 
-def _check_dimensions(plan: ExportPlan, database: Path) -> None:
+def _check_dimensions(plan: ExportPlan, database: str) -> None:
     found = {days.dataset.name: days.dataset for days in plan.datasets}
     if len(found) > 1:
         names = " and ".join(

@@ -2,13 +2,12 @@
 
 Responsible for: reading, in whatever order rows and days are wanted; the columns' names outside.
 Must never: change anything, or hold a transaction for longer than it takes to read one day, since
-a long one keeps SQLite's log from being emptied.
+a long one keeps SQLite's log from being emptied, and Postgres from clearing up.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -23,6 +22,7 @@ from gsc_trio.store.schema import (
     dimensions_from_text,
     table_of,
 )
+from gsc_trio.store.sql import SqlConnection
 
 _FORMAT = 1
 """Part of every version: when what is exported changes, all days count as changed."""
@@ -119,7 +119,7 @@ def exported_name(dimension: str) -> str:
     return "url" if dimension == "page" else column_of(dimension)
 
 
-def read_datasets(connection: sqlite3.Connection) -> list[Dataset]:
+def read_datasets(connection: SqlConnection) -> list[Dataset]:
     """All datasets, in the order of what tells them apart."""
     columns = ", ".join(DATASET_IDENTITY)
     return [
@@ -131,7 +131,7 @@ def read_datasets(connection: sqlite3.Connection) -> list[Dataset]:
 
 
 def read_days(
-    connection: sqlite3.Connection,
+    connection: SqlConnection,
     dataset: Dataset,
     start: dt.date = dt.date.min,
     end: dt.date = dt.date.max,
@@ -147,7 +147,7 @@ def read_days(
     return DatasetDays(dataset, versions, len(days) - len(versions))
 
 
-def read_day(connection: sqlite3.Connection, dataset: Dataset, day: dt.date) -> DayContent | None:
+def read_day(connection: SqlConnection, dataset: Dataset, day: dt.date) -> DayContent | None:
     """All of a day; None if it is not complete any more."""
     columns = ", ".join((*map(column_of, dataset.dimensions), "clicks, impressions, sum_position"))
     select = (
@@ -167,7 +167,7 @@ def read_day(connection: sqlite3.Connection, dataset: Dataset, day: dt.date) -> 
 
 
 @contextmanager
-def reading(connection: sqlite3.Connection) -> Iterator[None]:
+def reading(connection: SqlConnection) -> Iterator[None]:
     """See one state of the database; part of a transaction where there is one already."""
     if connection.in_transaction:
         yield
@@ -176,12 +176,12 @@ def reading(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(sqlite3.Error):
+        with suppress(Exception):  # what went wrong before tells more
             connection.execute("ROLLBACK")
 
 
 def _row_numbers(
-    connection: sqlite3.Connection, dataset: Dataset, day: dt.date, row_count: int
+    connection: SqlConnection, dataset: Dataset, day: dt.date, row_count: int
 ) -> Sequence[int]:
     names = (dataset.id, day.isoformat())
     from_day = f"FROM {dataset.table} WHERE dataset_id = ? AND data_date = ?"
@@ -192,7 +192,7 @@ def _row_numbers(
     return [number for (number,) in numbers]
 
 
-def _version(connection: sqlite3.Connection, dataset: Dataset, day: dt.date) -> str:
+def _version(connection: SqlConnection, dataset: Dataset, day: dt.date) -> str:
     pages = connection.execute(
         "SELECT start_row, row_count, data_state, committed_at FROM page_ledger "
         "WHERE dataset_id = ? AND data_date = ? ORDER BY start_row",

@@ -8,12 +8,13 @@ Responsible for: descriptions with units; what is sorted by what; hiding what is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gsc_trio.export.dataset import read_datasets
-from gsc_trio.export.plan import PathName, opened_database
+from gsc_trio.export.source import opened_file
 from gsc_trio.store.reports import LEAST_SHARE, PERIOD_DAYS
 
 _COLUMNS = {
@@ -220,7 +221,7 @@ several sets of dimensions has the same clicks in each of them: filter by <i>dim
 adding up."""
 
 
-def datasette_metadata(database: PathName) -> dict[str, Any]:
+def datasette_metadata(database: str | os.PathLike[str]) -> dict[str, Any]:
     """What ``datasette --metadata`` takes, for one database.
 
     Args:
@@ -229,7 +230,7 @@ def datasette_metadata(database: PathName) -> dict[str, Any]:
     Raises:
         UsageError: there is no such database.
     """
-    with opened_database(database) as connection:
+    with opened_file(Path(database)) as connection:
         rows_tables = {
             dataset.table: ", ".join(dataset.dimensions) or "day alone"
             for dataset in read_datasets(connection)

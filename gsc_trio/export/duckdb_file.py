@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gsc_trio.errors import StorageError, UsageError
 from gsc_trio.export.arrow import table_of, with_day
@@ -22,15 +21,17 @@ from gsc_trio.export.plan import (
     ExportPlan,
     ExportSummary,
     OnDay,
-    PathName,
     Selection,
     Tally,
-    opened_database,
     plan_export,
 )
+from gsc_trio.export.source import Source, opened_source
 from gsc_trio.export.target import Existing, check_file, locked_file, replaced_file
 from gsc_trio.store.schema import DATASET_IDENTITY, dimensions_as_text, dimensions_from_text
 from gsc_trio.store.views import VIEWS, View
+
+if TYPE_CHECKING:
+    from gsc_trio.store.location import LocationName
 
 _EXPORTED_DAY = """CREATE TABLE IF NOT EXISTS exported_day (
     site_url VARCHAR, search_type VARCHAR, dimensions VARCHAR, aggregation_type VARCHAR,
@@ -43,8 +44,8 @@ _TYPES = {"data_date": "DATE", "impressions": "BIGINT", "clicks": "BIGINT"}
 
 
 def export_duckdb(
-    database: PathName,
-    target: PathName,
+    database: LocationName,
+    target: str | os.PathLike[str],
     selection: Selection | None = None,
     *,
     existing: Existing = Existing.REFUSE,
@@ -53,7 +54,8 @@ def export_duckdb(
     """Write a DuckDB file, or bring one up to date.
 
     Args:
-        database: where the rows are; it may be in use.
+        database: where the rows are, a SQLite file or the address of a Postgres database; it may be
+            in use.
         target: the file. A new one appears when it is complete; an update is a transaction a day.
         selection: what to take; by default everything.
         existing: what to do with a file that is there. `Existing.UPDATE` writes the days whose
@@ -67,18 +69,18 @@ def export_duckdb(
     """
     load("duckdb", "DuckDB")
     load("pyarrow", "DuckDB")
-    database, target = Path(database), Path(target)
-    with opened_database(database) as source:
-        check_file(target, database, existing)
+    target = Path(target)
+    with opened_source(database) as source:
+        check_file(target, source.file, existing)
         _check_is_closed(target)
-        plan = plan_export(source, database, selection or Selection())
+        plan = plan_export(source, selection or Selection())
         tally = plan.tally(on_day)
         if existing is Existing.UPDATE and target.exists():
             with locked_file(target), _opened(target) as connection:
                 _check_is_ours(connection, target)
                 _fill(connection, source, plan, tally)
         else:
-            with replaced_file(target, database, existing) as partial:
+            with replaced_file(target, source.file, existing) as partial:
                 log = Path(f"{partial}.wal")
                 log.unlink(missing_ok=True)  # of one that was killed
                 try:
@@ -90,14 +92,14 @@ def export_duckdb(
         return tally.summary()
 
 
-def _fill(connection: Any, source: sqlite3.Connection, plan: ExportPlan, tally: Tally) -> None:
+def _fill(connection: Any, source: Source, plan: ExportPlan, tally: Tally) -> None:
     for days in plan.datasets:
         _create_table(connection, days.dataset)
         there = _versions(connection, days.dataset)
         for day, version in days.versions.items():
             if there.get(day) == version:
                 tally.left()
-            elif (content := read_day(source, days.dataset, day)) is not None:
+            elif (content := read_day(source.connection, days.dataset, day)) is not None:
                 with _transaction(connection):
                     _replace_day(connection, days.dataset, day, content)
                 tally.wrote(len(content.rows))

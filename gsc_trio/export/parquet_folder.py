@@ -23,7 +23,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gsc_trio.errors import UsageError
 from gsc_trio.export.arrow import table_of
@@ -32,13 +32,15 @@ from gsc_trio.export.extras import load
 from gsc_trio.export.plan import (
     ExportSummary,
     OnDay,
-    PathName,
     Selection,
-    opened_database,
     plan_export,
 )
+from gsc_trio.export.source import opened_source
 from gsc_trio.export.target import OWN_FOLDER, Existing, clear_errors, locked_folder
 from gsc_trio.whole_files import move_durably
+
+if TYPE_CHECKING:
+    from gsc_trio.store.location import LocationName
 
 FILE_NAME = "rows.parquet"
 
@@ -53,8 +55,8 @@ does not take escaped bytes for UTF-8."""
 
 
 def export_parquet(
-    database: PathName,
-    folder: PathName,
+    database: LocationName,
+    folder: str | os.PathLike[str],
     selection: Selection | None = None,
     *,
     existing: Existing = Existing.REFUSE,
@@ -65,7 +67,8 @@ def export_parquet(
     Files of days that the database does not have, or has not completely, are left as they are.
 
     Args:
-        database: where the rows are; it may be in use.
+        database: where the rows are, a SQLite file or the address of a Postgres database; it may be
+            in use.
         folder: where the files go; it is made if it is not there.
         selection: what to take; by default everything.
         existing: what to do with an earlier export. `Existing.UPDATE` writes the days whose pages
@@ -80,8 +83,8 @@ def export_parquet(
     """
     load("pyarrow.parquet", "Parquet")
     root = Path(folder)
-    with opened_database(database) as connection:
-        plan = plan_export(connection, database, selection or Selection())
+    with opened_source(database) as source:
+        plan = plan_export(source, selection or Selection())
         for days in plan.datasets:
             check_names(days.dataset)
         tally = plan.tally(on_day)
@@ -91,7 +94,7 @@ def export_parquet(
                     path = path_of(root, days.dataset, day)
                     if existing is Existing.UPDATE and version_of(path) == version:
                         tally.left()
-                    elif (content := read_day(connection, days.dataset, day)) is not None:
+                    elif (content := read_day(source.connection, days.dataset, day)) is not None:
                         write_day(root, days.dataset, day, content)
                         tally.wrote(len(content.rows))
         return tally.summary()

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import attrs
 
 from gsc_trio.errors import UsageError
 from gsc_trio.export.dataset import Dataset, DatasetDays, read_datasets, read_days
-from gsc_trio.store.connection import as_storage_error, open_connection
-
-PathName = str | os.PathLike[str]
+from gsc_trio.export.source import Source
 
 OnDay = Callable[[int, int], None]
 """Called after each day with how many are done, and how many there are."""
@@ -107,48 +101,27 @@ class ExportPlan:
         return Tally(self.days, sum(each.days_incomplete for each in self.datasets), on_day)
 
 
-@contextmanager
-def opened_database(database: PathName) -> Iterator[sqlite3.Connection]:
-    """A database to read from, with SQLite's errors told in one line.
-
-    Raises:
-        UsageError: there is no such database.
-        StorageError: it cannot be read.
-    """
-    path = Path(database)
-    connection = open_connection(path, create=False, read_only=True)
-    try:
-        yield connection
-    except sqlite3.Error as error:
-        raise as_storage_error(error, path, "read") from error
-    finally:
-        connection.close()
-
-
-def plan_export(
-    connection: sqlite3.Connection, database: PathName, selection: Selection
-) -> ExportPlan:
+def plan_export(source: Source, selection: Selection) -> ExportPlan:
     """Find what there is of a selection.
 
     Raises:
         UsageError: nothing.
     """
-    return plan_of(connection, database, selection.takes, selection.start, selection.end)
+    return plan_of(source, selection.takes, selection.start, selection.end)
 
 
 def plan_of(
-    connection: sqlite3.Connection,
-    database: PathName,
+    source: Source,
     takes: Callable[[Dataset], bool],
     start: dt.date,
     end: dt.date,
 ) -> ExportPlan:
     """The same for datasets that are chosen in another way."""
-    chosen = [dataset for dataset in read_datasets(connection) if takes(dataset)]
-    plan = ExportPlan(tuple(read_days(connection, each, start, end) for each in chosen))
+    chosen = [dataset for dataset in read_datasets(source.connection) if takes(dataset)]
+    plan = ExportPlan(tuple(read_days(source.connection, each, start, end) for each in chosen))
     if not plan.days:
         raise UsageError(
-            f"{database} has no complete day to export of what was asked for: "
-            f"gsc-trio status --db {database} tells what it has"
+            f"{source.name} has no complete day to export of what was asked for: "
+            f"gsc-trio status --db {source.name} tells what it has"
         )
     return plan

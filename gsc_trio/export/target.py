@@ -68,12 +68,12 @@ def locked_folder(folder: Path, existing: Existing) -> Iterator[None]:
 
 
 @contextmanager
-def replaced_file(target: Path, database: Path, existing: Existing) -> Iterator[Path]:
+def replaced_file(target: Path, database: Path | None, existing: Existing) -> Iterator[Path]:
     """A path to write a file to, which takes the target's place at the end if all goes well.
 
     Args:
         target: the file.
-        database: what is exported.
+        database: what is exported, if it is a file.
         existing: whether it may be there.
 
     Raises:
@@ -106,7 +106,7 @@ def locked_file(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_file(target: Path, database: Path, existing: Existing) -> None:
+def check_file(target: Path, database: Path | None, existing: Existing) -> None:
     """Refuse a target that must be left alone.
 
     Raises:
@@ -119,7 +119,7 @@ def check_file(target: Path, database: Path, existing: Existing) -> None:
         return
     if not target.is_file():
         raise UsageError(f"{target} is not an ordinary file: name another one")
-    if database.exists() and target.samefile(database):
+    if database is not None and database.exists() and target.samefile(database):
         raise UsageError(f"{target} is the database itself: name another file")
     with clear_errors(target), target.open("rb") as file:
         if file.read(len(_SQLITE)) == _SQLITE:
