@@ -37,6 +37,7 @@ from gsc_trio.config import Settings
 from gsc_trio.crew import Crew, Member
 from gsc_trio.errors import (
     DailyLimitExceededError,
+    DatabaseInUseError,
     GscTrioError,
     LoadQuotaExceededError,
     PermissionDeniedError,
@@ -347,6 +348,8 @@ class _Floor:
     def _learn(self, account: _Account, work: Work, outcome: Outcome) -> None:
         """See what an outcome means for others."""
         error = outcome.error
+        if isinstance(error, DatabaseInUseError):
+            return  # in Postgres each property has a writer of its own
         if isinstance(error, StorageError):
             self.outer.request(Halt("the database failed", status="failed", error=error))
         elif isinstance(error, PermissionDeniedError):

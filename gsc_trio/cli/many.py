@@ -108,6 +108,7 @@ async def _run(request: ManyRequest, display: Display) -> Sequence[RunSummary]:
             request.database,
             display,
             halt_switch,
+            request.queries,
             waits=request.waits_for_database,
             kind=request.store,
         ) as store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,12 @@ from gsc_trio.cli.live_settings import SettingsSources, live_settings
 from gsc_trio.cli.progress import Progress, Watched, keep_showing, show
 from gsc_trio.cli.run_report import RunReport
 from gsc_trio.cli.signals import halt_on_signals
-from gsc_trio.cli.stores import file_of, open_to_fill
+from gsc_trio.cli.stores import open_to_fill
 from gsc_trio.cli.telemetry import TelemetryOptions, open_telemetry
 from gsc_trio.client import open_search_console, user_of
 from gsc_trio.concurrency import Concurrency
 from gsc_trio.config import Settings
-from gsc_trio.errors import DatabaseInUseError, UsageError
+from gsc_trio.errors import DatabaseInUseError
 from gsc_trio.halt import HaltSwitch
 from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.report.keep import keep_record
@@ -96,6 +96,7 @@ async def run_backfill(request: BackfillRequest, display: Display) -> RunSummary
             request.database,
             display,
             halt_switch,
+            [request.query],
             waits=request.waits_for_database,
             kind=request.store,
         ) as store:
@@ -158,23 +159,25 @@ async def opened_store(
     database: Location,
     display: Display,
     halt_switch: HaltSwitch,
+    queries: Collection[SearchAnalyticsQuery],
     *,
     waits: bool,
     kind: str = "sqlite",
 ) -> AsyncIterator[Database | None]:
     """The store; None if the run was halted while it waited for another process."""
+    # Of many, one that is in use does not stop the others, unless it is to be waited for.
+    held = queries if waits or len(queries) == 1 else ()
     store = None
-    if waits and file_of(database) is None:
-        raise UsageError("--wait waits for a file; in Postgres datasets have a writer each")
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_to_fill(database, kind))
+            store = await stack.enter_async_context(open_to_fill(database, kind, held))
         except DatabaseInUseError as error:
             if not waits:
                 raise DatabaseInUseError(f"{error}, or use --wait") from None
             await trio.to_thread.run_sync(display.tell, f"{error}; waiting for it")
             async with move_on_when(halt_switch.requested.wait):
-                store = await stack.enter_async_context(open_to_fill(database, kind, wait=True))
+                waiting = open_to_fill(database, kind, held, wait=True)
+                store = await stack.enter_async_context(waiting)
         yield store
 
 

@@ -6,14 +6,15 @@ for an address only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gsc_trio.errors import UsageError
+from gsc_trio.model import SearchAnalyticsQuery
 from gsc_trio.store.database import Database
 from gsc_trio.store.location import SCHEMES, read_location
 from gsc_trio.store.parquet import ledger_of, open_parquet_store
@@ -83,24 +84,39 @@ def open_database(
     return open_postgres_store(location.conninfo, read_only=read_only)
 
 
-def open_to_fill(
-    location: Location, kind: str, *, wait: bool = False
-) -> AbstractAsyncContextManager[Database]:
+@asynccontextmanager
+async def open_to_fill(
+    location: Location,
+    kind: str,
+    queries: Collection[SearchAnalyticsQuery] = (),
+    *,
+    wait: bool = False,
+) -> AsyncIterator[Database]:
     """Open what a run writes to.
 
     Args:
         location: a path, or an address.
         kind: what a path is: one of `STORES`.
-        wait: when another process writes to a file, wait until it has ended.
+        queries: whose data nobody else may write in Postgres. A file has one writer anyway, and
+            in Postgres others are found in use when their run begins.
+        wait: when another process writes there, wait until it has ended.
 
     Raises:
         UsageError: the two do not go together.
+        DatabaseInUseError: another process writes there, and ``wait`` is not set.
     """
     if isinstance(location, Path):
-        return STORES[kind](location, wait=wait)
+        async with STORES[kind](location, wait=wait) as store:
+            yield store
+        return
     if kind != "sqlite":
         raise UsageError(f"--store {kind} writes to a folder: leave it out, or name one with --db")
-    return open_database(location)
+    from gsc_trio.store.postgres.store import open_postgres_store  # noqa: PLC0415 - needs psycopg
+
+    async with open_postgres_store(location.conninfo) as postgres:
+        if queries:
+            await postgres.hold(queries, wait=wait)
+        yield postgres
 
 
 def database_at(location: Location) -> Location:

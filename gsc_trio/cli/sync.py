@@ -232,7 +232,11 @@ async def _run(request: _Request, display: Display) -> Sequence[TargetResult]:
         results: Sequence[TargetResult] = [TargetResult(each.query) for each in request.targets]
         await refuse_unknown_sites(request.database, settings, request.credentials, halt_switch)
         async with opened_store(
-            request.database, display, halt_switch, waits=request.waits_for_database
+            request.database,
+            display,
+            halt_switch,
+            [each.query for each in request.targets],
+            waits=request.waits_for_database,
         ) as store:
             if store is not None:
                 async with open_group(

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -66,18 +67,18 @@ def test_a_day_with_postgres(cli: RunCli, postgres_server: PostgresServer) -> No
     assert cli("inspect", "https://example.com/", "--site", SITE, *database).exit_code == 0
     assert len(json.loads(cli("report", *database, "--list", "--json").stdout)) == 3
     assert cli("report", *database, "--output", "run.html").exit_code == 0
+    assert cli("export", "rows.csv", *database).stdout.startswith("wrote 1")
+    assert Path("rows.csv").read_text().startswith('"data_date","site_url","search_type","url",')
     postgres_server.drop_database(database[1])
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["export", "folder"], "export cannot work with a Postgres database: name an SQLite file"),
-        (["rollout", SITE], "rollout cannot work with a Postgres database"),
+        (["rollout", SITE], "rollout cannot work with a Postgres database: name an SQLite file"),
         (["demo"], "demo cannot work with a Postgres database"),
         (["datasette-metadata"], "datasette-metadata cannot work with a Postgres database"),
         (["backfill", SITE, "--store", "parquet"], "--store parquet writes to a folder"),
-        (["backfill", SITE, "--wait"], "--wait waits for a file"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(
@@ -90,9 +91,12 @@ def test_what_cannot_be_done_is_said_in_a_line(
     assert "s3cret" not in result.output
 
 
-@pytest.mark.parametrize("command", ["backfill", "sync", "status", "report", "verify", "inspect"])
+@pytest.mark.parametrize(
+    "command", ["backfill", "sync", "status", "report", "verify", "inspect", "export"]
+)
 def test_a_server_that_is_not_there_is_told_without_the_password(cli: RunCli, command: str) -> None:
     subject = {"backfill": [SITE], "sync": [SITE], "inspect": ["https://example.com/"]}
+    subject["export"] = ["rows.csv"]
     result = cli(
         command, *subject.get(command, []), "--db", "postgresql://me:s3cret@127.0.0.1:1/search"
     )

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import attrs
 import psycopg
 import pytest
 import trio
@@ -18,6 +20,7 @@ from gsc_trio.errors import DatabaseInUseError, GscTrioError, StorageError, Usag
 from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store.postgres import ledger, schema
 from gsc_trio.store.postgres.address import read_address
+from gsc_trio.store.postgres.locks import WAIT_SECONDS
 from gsc_trio.store.postgres.session import connect
 from gsc_trio.store.postgres.store import PostgresStore, open_postgres_store
 from tests.postgres_server import PostgresServer, running_server
@@ -367,3 +370,47 @@ def test_what_we_add_to_an_address_is_not_shown() -> None:
     address = read_address("postgresql://gsc:s3cret@db.example:5433/search?sslmode=require")
     shown = "postgresql://gsc@db.example:5433/search?sslmode=require"
     assert address.name == read_address(address.conninfo).name == shown
+
+
+async def test_who_waits_for_a_dataset_has_it_when_the_other_ends(
+    postgres_address: str, query: SearchAnalyticsQuery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gsc_trio.store.postgres.locks.WAIT_SECONDS", 0.02)
+    other = attrs.evolve(query, search_type="image")
+    async with open_postgres_store(postgres_address) as store, trio.open_nursery() as nursery:
+        held = trio.Event()
+
+        async def wait() -> None:
+            await store.hold([other, query], wait=True)
+            held.set()
+
+        async with open_postgres_store(postgres_address) as first:
+            await first.hold([query])
+            with pytest.raises(DatabaseInUseError, match="is in use by gsc-trio process"):
+                await store.hold([other, query])
+            nursery.start_soon(wait)
+            with trio.move_on_after(0.1):  # some times as long as one statement waits
+                await held.wait()
+            assert not held.is_set()
+        with trio.fail_after(20):
+            await held.wait()
+        async with open_postgres_store(postgres_address) as late:
+            with pytest.raises(DatabaseInUseError):
+                await late.hold([query])
+
+
+async def test_who_gave_up_waiting_for_a_dataset_is_gone_at_once(
+    postgres_address: str, query: SearchAnalyticsQuery
+) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+    async with open_postgres_store(postgres_address) as first:
+        await first.hold([query])
+        with another_program(postgres_address) as program, trio.fail_after(WAIT_SECONDS / 2):
+            async with open_postgres_store(postgres_address) as store, trio.open_nursery() as tasks:
+                tasks.start_soon(partial(store.hold, [query], wait=True))
+                while program.execute(waiting).fetchall() != [(1,)]:  # noqa: ASYNC110
+                    await trio.sleep(0.01)  # the server tells nobody
+                tasks.cancel_scope.cancel()
+        with another_program(postgres_address) as program:
+            assert program.execute(waiting).fetchall() == [(0,)]
+        await first.write_pages(query, [], NO_CHANGES)

@@ -3,7 +3,8 @@
 They last as long as the session that took them, so there is no stale lock to tell from a live one.
 A dataset's is told apart by the schema that its tables are in, since one database may have several.
 
-Must never: wait.
+Must never: wait for long in one statement. One that waits keeps the server from clearing up what
+others have deleted meanwhile, in any table.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from psycopg import errors
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+WAIT_SECONDS = 10.0
+"""How long one statement waits for a dataset's lock."""
 
 _LEASE_CLASS = 0x67736C65
 """The letters ``gsle``."""
@@ -50,6 +55,26 @@ def hold_dataset(connection: Connection, dataset_id: int) -> str | None:
         return "another session"
     name, since = row
     return f"{name or 'another session'} since {since:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def wait_for_dataset(connection: Connection, dataset_id: int) -> bool:
+    """Take a dataset's lock for this session as soon as nobody else has it.
+
+    Args:
+        connection: outside of a transaction.
+        dataset_id: whose lock.
+
+    Returns:
+        Whether it is taken; not after `WAIT_SECONDS` in which somebody else had it.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = '{WAIT_SECONDS:g}s'")
+            # It is the session's, not the transaction's.
+            connection.execute(f"SELECT pg_advisory_lock({_DATASET_KEY})", {"dataset": dataset_id})
+    except errors.LockNotAvailable:
+        return False
+    return True
 
 
 def hold_lease(connection: Connection, shard: str) -> None:

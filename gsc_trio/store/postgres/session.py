@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from gsc_trio.errors import FencedError, StorageError, UsageError
-from gsc_trio.store.postgres.address import Address
+from gsc_trio.store.postgres.address import CONNECT_TIMEOUT_SECONDS, Address
 from gsc_trio.store.postgres.errors import REPEATABLE, as_lost, as_storage_error, is_lost
 
 T = TypeVar("T")
@@ -116,6 +116,12 @@ class Session:
         """End the session."""
         if self._connection is not None:
             self._connection.close()
+
+    def interrupt(self) -> None:
+        """End the statement that another thread waits for, if there is one."""
+        if self._connection is not None:
+            with suppress(psycopg.Error):  # then it ends by itself, later
+                self._connection.cancel_safe(timeout=CONNECT_TIMEOUT_SECONDS)
 
     def transact(
         self, work: Work[T], action: str, *, ahead: Callable[[Connection], None] | None = None

@@ -9,7 +9,8 @@ apart from others in one of two ways: by an advisory lock that lasts as long as 
 workers that take over from each other, by a fence (`gsc_trio.store.postgres.leases`).
 
 Responsible for: which SQL makes up a method, and which datasets are its own.
-Must never: abandon a thread that is at work (a cancelled write has happened or has not).
+Must never: abandon a thread that is at work (a cancelled write has happened or has not); one that
+only waits for its turn is told to end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from gsc_trio.store.open_days import OpenDays
 from gsc_trio.store.postgres import ledger
 from gsc_trio.store.postgres.address import read_address
 from gsc_trio.store.postgres.leases import Fence, check_fence
-from gsc_trio.store.postgres.locks import hold_dataset, hold_lease
+from gsc_trio.store.postgres.locks import hold_dataset, hold_lease, wait_for_dataset
 from gsc_trio.store.postgres.rows import replace_rows
 from gsc_trio.store.postgres.schema import Partition, check_schema, create_dataset, migrate
 from gsc_trio.store.postgres.session import Connection, Session, Work
@@ -106,6 +107,40 @@ class PostgresStore(SharedMethods):
     async def close(self) -> None:
         """End the session."""
         await self._run_in_thread(self._session.close)
+
+    async def hold(self, queries: Collection[SearchAnalyticsQuery], *, wait: bool = False) -> None:
+        """Keep others from writing to these queries' datasets, before anything is written.
+
+        Whoever is cancelled while waiting does not wait any longer, but may have some of them until
+        the store is closed.
+
+        Args:
+            queries: whose data it is.
+            wait: when another session writes to one, wait until that ends.
+
+        Raises:
+            DatabaseInUseError: another session does, and ``wait`` is not set.
+            StorageError: the database cannot be read or written.
+        """
+        is_cancelled = False
+
+        def ahead(connection: Connection) -> None:
+            for query in queries:
+                self._create_dataset(connection, query)
+            # All in the same order, so that two who wait never wait for each other.
+            for query in sorted(queries, key=lambda query: self._dataset_ids[identity_of(query)]):
+                self._hold(connection, query, does_wait=lambda: wait and not is_cancelled)
+
+        def in_thread() -> None:
+            self._transact_in_thread(lambda connection: None, "write", ahead)
+
+        try:
+            await trio.to_thread.run_sync(in_thread, limiter=self._limiter, abandon_on_cancel=wait)
+        except trio.Cancelled:
+            is_cancelled = True
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._session.interrupt)
+            raise
 
     async def begin_run(
         self, query: SearchAnalyticsQuery, start: dt.date, end: dt.date
@@ -210,26 +245,44 @@ class PostgresStore(SharedMethods):
         identity = identity_of(query)
 
         def ahead(connection: Connection) -> None:
-            if identity not in self._dataset_ids:
-                self._dataset_ids[identity] = create_dataset(connection, query)
+            self._create_dataset(connection, query)
             for partition in {Partition.of(query.dimensions, day) for day in days}:
                 if partition not in self._partitions:
                     partition.create(connection)
                     self._partitions.add(partition)
 
         def on_dataset(connection: Connection) -> T:
-            dataset_id = self._dataset_ids[identity]
-            if self._fence is None and dataset_id not in self._held:
-                holder = hold_dataset(connection, dataset_id)
-                if holder is not None:
-                    raise DatabaseInUseError(
-                        f"{query.site_url} in {self.address} is in use by {holder}: let that end "
-                        "first"
-                    )
-                self._held.add(dataset_id)
-            return work(connection, dataset_id)
+            self._hold(connection, query)
+            return work(connection, self._dataset_ids[identity])
 
         return await self._transact(on_dataset, "write", ahead=ahead)
+
+    def _create_dataset(self, connection: Connection, query: SearchAnalyticsQuery) -> None:
+        identity = identity_of(query)
+        if identity not in self._dataset_ids:
+            self._dataset_ids[identity] = create_dataset(connection, query)
+
+    def _hold(
+        self,
+        connection: Connection,
+        query: SearchAnalyticsQuery,
+        *,
+        does_wait: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Make sure that nobody else writes to a query's dataset."""
+        dataset_id = self._dataset_ids[identity_of(query)]
+        if self._fence is not None or dataset_id in self._held:
+            return
+        while does_wait():
+            if wait_for_dataset(connection, dataset_id):
+                self._held.add(dataset_id)
+                return
+        holder = hold_dataset(connection, dataset_id)
+        if holder is not None:
+            raise DatabaseInUseError(
+                f"{query.site_url} in {self.address} is in use by {holder}: let that end first"
+            )
+        self._held.add(dataset_id)
 
     async def _transact(
         self,
@@ -238,14 +291,16 @@ class PostgresStore(SharedMethods):
         *,
         ahead: Callable[[Connection], None] | None = None,
     ) -> T:
-        def in_thread() -> T:
-            try:
-                return self._session.transact(work, action, ahead=ahead)
-            except BaseException:
-                self._forget_schema()
-                raise
+        return await self._run_in_thread(lambda: self._transact_in_thread(work, action, ahead))
 
-        return await self._run_in_thread(in_thread)
+    def _transact_in_thread(
+        self, work: Work[T], action: str, ahead: Callable[[Connection], None] | None
+    ) -> T:
+        try:
+            return self._session.transact(work, action, ahead=ahead)
+        except BaseException:
+            self._forget_schema()
+            raise
 
     def _on_connect(self, connection: Connection) -> None:
         self._forget()
