@@ -21,7 +21,7 @@ from gsc_trio.halt import HaltSwitch
 from gsc_trio.many import open_clients
 
 if TYPE_CHECKING:
-    from gsc_trio.cli.stores import Location
+    from gsc_trio.store.location import Location
 
 NAMED = 5
 """So many of the properties that there are instead are named."""

@@ -111,7 +111,7 @@ async def open_to_fill(
         return
     if kind != "sqlite":
         raise UsageError(f"--store {kind} writes to a folder: leave it out, or name one with --db")
-    from gsc_trio.store.postgres.store import open_postgres_store  # noqa: PLC0415 - needs psycopg
+    from gsc_trio.store.postgres.store import open_postgres_store
 
     async with open_postgres_store(location.conninfo) as postgres:
         if queries:

@@ -53,7 +53,7 @@ class WorkerTelemetry:
                 log = open_log(self.options.log_format, self.options.log_level or "info")
                 instruments.append(await stack.enter_async_context(log))
             if self._provider is not None or "opentelemetry.sdk" in sys.modules:
-                from gsc_trio.telemetry.traces import OpenTelemetryTraces  # noqa: PLC0415
+                from gsc_trio.telemetry.traces import OpenTelemetryTraces
 
                 named = user if self.options.with_identities else None
                 instruments.append(self._metrics_of(settings, shard, named))
@@ -61,7 +61,7 @@ class WorkerTelemetry:
             yield instruments
 
     def _metrics_of(self, settings: Settings, shard: str, user: str | None) -> OpenTelemetryMetrics:
-        from gsc_trio.telemetry.metrics import OpenTelemetryMetrics  # noqa: PLC0415
+        from gsc_trio.telemetry.metrics import OpenTelemetryMetrics
 
         if shard not in self._metrics:
             self._metrics[shard] = OpenTelemetryMetrics(
@@ -88,7 +88,7 @@ def open_worker_telemetry(options: TelemetryOptions) -> Iterator[WorkerTelemetry
 
 @contextmanager
 def _served(host: str, port: int) -> Iterator[tuple[str, MeterProvider]]:
-    from gsc_trio.cli.metrics_server import open_metrics_server  # noqa: PLC0415
+    from gsc_trio.cli.metrics_server import open_metrics_server
 
     started: Future[tuple[str, MeterProvider, trio.lowlevel.TrioToken]] = Future()
     scope = trio.CancelScope()
