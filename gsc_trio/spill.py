@@ -1,14 +1,12 @@
-"""Where pages wait that have no room in memory: a temporary file without a name.
+"""Where pages wait that have no room in memory: a temporary file.
 
-It has no name so that even a killed process leaves nothing behind. Space is taken at the end and
-given back when the last page has left; a run can spill no more pages than may be in flight.
+Space is taken at the end and given back when the last page has left; a run can spill no more pages
+than may be in flight.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
-from typing import IO
 
 import attrs
 import msgspec
@@ -16,6 +14,7 @@ import trio
 
 from gsc_trio.errors import StorageError
 from gsc_trio.model import Page, Row
+from gsc_trio.scratch_file import ScratchFile
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Row])
@@ -38,7 +37,7 @@ class SpillFile:
     """
 
     def __init__(self) -> None:
-        self._file: IO[bytes] | None = None
+        self._file = ScratchFile()
         self._one_thread = trio.CapacityLimiter(1)
         """The first write makes the file: two at once would make two."""
         self._end = 0
@@ -53,7 +52,7 @@ class SpillFile:
         self._pages += 1
         try:
             await trio.to_thread.run_sync(
-                self._write_at, content, spilled.offset, limiter=self._one_thread
+                self._file.write, content, spilled.offset, limiter=self._one_thread
             )
         except BaseException as error:
             self.discard(spilled)
@@ -70,7 +69,7 @@ class SpillFile:
         """Get a page back; it leaves the file."""
         try:
             content = await trio.to_thread.run_sync(
-                self._read_at, spilled.offset, spilled.length, limiter=self._one_thread
+                self._file.read, spilled.offset, spilled.length, limiter=self._one_thread
             )
         except OSError as error:
             raise StorageError(f"cannot read a temporary file: {error.strerror}") from error
@@ -82,23 +81,8 @@ class SpillFile:
         self._pages -= 1
         if self._pages == 0:
             self._end = 0
-            if self._file is not None:
-                self._file.truncate(0)
-
-    def _write_at(self, content: bytes, offset: int) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="gsc-trio-")  # noqa: SIM115
-        descriptor, view = self._file.fileno(), memoryview(content)
-        while view:
-            written = os.pwrite(descriptor, view, offset)
-            view, offset = view[written:], offset + written
-
-    def _read_at(self, offset: int, length: int) -> bytes:
-        if self._file is None:
-            raise RuntimeError("nothing was spilled")
-        return os.pread(self._file.fileno(), length, offset)
+            self._file.clear()
 
     def close(self) -> None:
         """Give the file back."""
-        if self._file is not None:
-            self._file.close()
+        self._file.close()

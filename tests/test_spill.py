@@ -50,7 +50,9 @@ async def test_the_first_pages_of_many_share_one_file(monkeypatch: pytest.Monkey
         time.sleep(0.02)
         return file
 
-    monkeypatch.setattr("gsc_trio.spill.tempfile", SimpleNamespace(TemporaryFile=make_slowly))
+    monkeypatch.setattr(
+        "gsc_trio.scratch_file.tempfile", SimpleNamespace(TemporaryFile=make_slowly)
+    )
     with closing(SpillFile()) as spill:
         async with trio.open_nursery() as nursery:
             for number in range(4):
@@ -65,7 +67,7 @@ async def test_a_disk_that_takes_a_few_bytes_at_a_time_gets_them_all(
         return pwrite(descriptor, content[:7], offset)
 
     pwrite = os.pwrite
-    monkeypatch.setattr("gsc_trio.spill.os.pwrite", write_little)
+    monkeypatch.setattr("gsc_trio.scratch_file.os.pwrite", write_little)
     with closing(SpillFile()) as spill:
         assert await spill.read(await spill.write(page_of(0, 50))) == page_of(0, 50)
 
@@ -100,7 +102,7 @@ async def test_a_folder_without_room_is_a_storage_error(monkeypatch: pytest.Monk
     def no_space(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gsc_trio.spill.os.pwrite", no_space)
+    monkeypatch.setattr("gsc_trio.scratch_file.os.pwrite", no_space)
     with closing(SpillFile()) as spill:
         with pytest.raises(StorageError, match="No space left on device; free space there"):
             await spill.write(page_of(0, 5))

@@ -1,9 +1,12 @@
-"""What rows the days have whose last page is still to come, in 8 bytes a row.
+"""What rows the days have whose last page is still to come: 8 bytes a row, in a temporary file.
 
 A later page of a day may repeat rows of the pages before it. Looking for them in the database takes
 as long as writing a page, and hardly ever finds one. So the rows of a day that goes on are
 remembered by a hash each: a page of which no hash was seen repeats nothing. Anything else (a hash
 that was seen, a day that was begun by another process, no more room) only means to look.
+
+The hashes are in a file since most days of a large property go on at the same time, for as long as
+a run takes: in memory they took a tenth of what the whole program may.
 
 Must never: say that a page repeats nothing when it may.
 """
@@ -15,31 +18,47 @@ from collections.abc import Set as AbstractSet
 
 import attrs
 
-from gsc_trio.model import Page
+from gsc_trio.model import MAX_ROW_LIMIT, Page
+from gsc_trio.scratch_file import ScratchFile
 
-MAX_PAGES = 160
-"""Of 25,000 rows each they take 32 MB."""
+MAX_PAGES = 1_000
+"""Of 25,000 rows each they take 200 MB of the file."""
+
+_BYTES = 8
+"""A hash takes."""
+
+_PLACE_BYTES = MAX_ROW_LIMIT * _BYTES
 
 _Key = tuple[int, str]
 """A dataset and a day."""
 
 
-@attrs.define(eq=False)
+@attrs.frozen
+class _KeptPage:
+    place: int
+    """Which of the file's places has its hashes."""
+    hashes: int
+    """How many there are."""
+
+
+@attrs.frozen
 class _OpenDay:
     end: int
     """How many rows of the day Google has given so far."""
-    hashes: list[array[int]]
+    pages: tuple[_KeptPage, ...]
 
 
 class OpenDays:
-    """The days that go on, by dataset and day.
+    """The days that go on, by dataset and day. It blocks for as long as a file's cache takes.
 
     Args:
         max_pages: how many pages are remembered; the days that are first keep their place.
     """
 
     def __init__(self, max_pages: int = MAX_PAGES) -> None:
-        self._max_pages = max_pages
+        self._file = ScratchFile()
+        self._free = list(reversed(range(max_pages)))
+        """Places in the file; the last one is taken next."""
         self._days: dict[_Key, _OpenDay] = {}
 
     def note(self, dataset_id: int, data_date: str, page: Page, hashes: AbstractSet[int]) -> bool:
@@ -58,19 +77,40 @@ class OpenDays:
         """
         key = (dataset_id, data_date)
         day = self._days.pop(key, None)
-        is_first = page.job.start_row == 0
-        if is_first and not page.is_full:
-            return False  # the whole day
-        if is_first:
-            day = _OpenDay(0, [])
+        if page.job.start_row == 0:
+            self._forget(day)
+            day = _OpenDay(0, ())
         elif day is None or day.end != page.job.start_row:
+            self._forget(day)
             return bool(page.rows)
-        may_repeat = any(not hashes.isdisjoint(seen) for seen in day.hashes)
-        if page.is_full and self._pages + len(day.hashes) < self._max_pages:
-            kept = [*day.hashes, array("q", hashes)]
-            self._days[key] = _OpenDay(day.end + len(page.rows), kept)
+        may_repeat = any(self._has_any(kept, hashes) for kept in day.pages)
+        kept = self._keep(hashes) if page.is_full else None
+        if kept is None:
+            self._forget(day)
+        else:
+            self._days[key] = _OpenDay(day.end + len(page.rows), (*day.pages, kept))
         return may_repeat
 
-    @property
-    def _pages(self) -> int:
-        return sum(len(day.hashes) for day in self._days.values())
+    def _has_any(self, kept: _KeptPage, hashes: AbstractSet[int]) -> bool:
+        try:
+            content = self._file.read(kept.place * _PLACE_BYTES, kept.hashes * _BYTES)
+        except OSError:
+            return True
+        seen = array("q", content)
+        return len(seen) < kept.hashes or not hashes.isdisjoint(seen)
+
+    def _keep(self, hashes: AbstractSet[int]) -> _KeptPage | None:
+        """Remember a page; None if there is no room for it."""
+        if not self._free or len(hashes) > MAX_ROW_LIMIT:
+            return None
+        kept = _KeptPage(self._free.pop(), len(hashes))
+        try:
+            self._file.write(array("q", hashes), kept.place * _PLACE_BYTES)
+        except OSError:
+            self._free.append(kept.place)
+            return None
+        return kept
+
+    def _forget(self, day: _OpenDay | None) -> None:
+        if day is not None:
+            self._free.extend(kept.place for kept in day.pages)

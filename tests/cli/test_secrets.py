@@ -20,7 +20,7 @@ from click.testing import CliRunner
 
 from gsc_trio.cli import main
 from gsc_trio.client import SearchConsole
-from gsc_trio.spill import SpillFile
+from gsc_trio.scratch_file import ScratchFile
 from gsc_trio.testing import FakeOAuthServer, FakeSearchConsole, SimulatedProperty
 from gsc_trio.testing.answers import Answer
 from gsc_trio.testing.faults import Fault, Refuse
@@ -67,13 +67,13 @@ def stage(
     serve: Serve, clean_environment: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Stage]:
     stage = Stage(serve)
-    write_at = SpillFile._write_at
+    write_at = ScratchFile.write
 
-    def write_and_keep(spill: SpillFile, content: bytes, offset: int) -> None:
+    def write_and_keep(spill: ScratchFile, content: bytes, offset: int) -> None:
         stage.spilled.append(content)
         write_at(spill, content, offset)
 
-    monkeypatch.setattr(SpillFile, "_write_at", write_and_keep)
+    monkeypatch.setattr(ScratchFile, "write", write_and_keep)
     Path("settings.toml").write_text(
         "max_waiting_bytes = 1\nretry_budget = 20\nretry_initial_seconds = 0.0\n"
     )

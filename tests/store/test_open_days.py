@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import os
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +71,32 @@ def test_no_more_is_remembered_than_allowed() -> None:
     note(days, "abc", dataset_id=2)
     assert not note(days, "d", 3, dataset_id=1)
     assert note(days, "d", 3, dataset_id=2)
+
+
+def test_places_are_taken_again_when_their_day_has_ended() -> None:
+    days = OpenDays(max_pages=1)
+    for dataset_id in range(5):
+        note(days, "abc", dataset_id=dataset_id)
+        assert note(days, "c", 3, dataset_id=dataset_id)
+        note(days, "xyz", dataset_id=dataset_id)
+        assert not note(days, "c", 3, dataset_id=dataset_id)
+
+
+def test_what_cannot_be_remembered_has_to_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    days = OpenDays()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        note(days, "abc")
+    assert note(days, "d", 3)
+    note(days, "abc")
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pread", full)
+        assert note(days, "def", 3)
+    assert not note(days, "g", 6)
 
 
 @given(

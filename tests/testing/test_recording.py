@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import errno
-import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -204,7 +204,8 @@ async def test_a_full_disk_ends_the_recording_and_not_the_run(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "TemporaryFile", lambda **_: FullDisk())
+        spool = SimpleNamespace(TemporaryFile=lambda **_: FullDisk())
+        patch.setattr("gsc_trio.testing.recording.tempfile", spool)
         with pytest.raises(StorageError, match="No space left on device; the run itself is not"):
             await record(FakeSearchConsole([SIMULATED]), "run")
     assert "run.cassette" not in files()
