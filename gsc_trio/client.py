@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -297,19 +298,22 @@ class SearchConsole:
                 chunk = await anext(chunks, None)
             if chunk is None:
                 break
-            for part in decoder.feed(chunk):
+            # A part weighs much, and so does a page: neither is kept while the other is waited for.
+            parts = deque(decoder.feed(chunk))
+            while parts:
                 # A doubled part, or one with an id that was never sent, answers nothing.
-                job = unanswered.pop(part.content_id or "", None)
-                if job is not None:
-                    grant.settle()
-                    answer = await self._answer(query, job, part, admit)
-                    if isinstance(answer, Failure):
-                        answer = Failure(job, self._sender.tokens.judge(answer.error, token))
-                    else:
-                        self._sender.tokens.accept()
-                    yield answer
-                    del answer
-                del part  # a page weighs much, and the next one may be long in coming
+                job = unanswered.pop(parts[0].content_id or "", None)
+                if job is None:
+                    parts.popleft()
+                    continue
+                grant.settle()
+                answer = await self._answer(query, job, parts.popleft(), admit)
+                if isinstance(answer, Failure):
+                    answer = Failure(job, self._sender.tokens.judge(answer.error, token))
+                else:
+                    self._sender.tokens.accept()
+                yield answer
+                del answer
         decoder.close()
         for job in unanswered.values():
             error = MalformedResponseError("the batch's answer has no part for this query")
@@ -321,12 +325,6 @@ def user_of(credentials: GoogleCredentials | TokenSource | None) -> str:
     if isinstance(credentials, GoogleTokenSource):
         return credentials.identity.name
     return DEFAULT_USER
-
-
-@cache
-def _trusted_certificates() -> ssl.SSLContext:
-    """The usual ones; to read them takes longer than to ask a question."""
-    return httpx.create_ssl_context()
 
 
 @asynccontextmanager
@@ -362,7 +360,6 @@ async def open_search_console(
         headers=headers,
         timeout=timeout,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=None),
-        verify=_trusted_certificates(),
         transport=transport,
         verify=_trusted(is_encrypted=settings.api_root.startswith("https:")),
     ) as http:
