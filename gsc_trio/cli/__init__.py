@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gsc_trio.allocator import give_back_free_memory
 from gsc_trio.cli.commands import Commands
 from gsc_trio.cli.failures import USAGE
 
@@ -41,6 +42,7 @@ Each command has --help with examples. The Tab key completes commands and option
 @click.pass_context
 def main(context: click.Context) -> None:
     """Each command has a module of its own."""
+    give_back_free_memory()
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(USAGE)
