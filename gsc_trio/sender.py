@@ -103,13 +103,28 @@ class ConfirmedBody(httpx.AsyncByteStream):
     content: bytes
     grant: Grant
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[bytes]:
         """The body, for httpx to send."""
+        pieces = [self.content[:-1], self.content[-1:]] if self.content else []
+        return _ConfirmedPieces(self.grant, pieces)
+
+
+@attrs.define
+class _ConfirmedPieces(AsyncIterator[bytes]):
+    """Not a generator, which must be closed: httpx, when cancelled, drops it halfway."""
+
+    grant: Grant
+    pieces: list[bytes]
+    is_confirmed: bool = False
+
+    async def __anext__(self) -> bytes:
+        if self.is_confirmed and not self.pieces:
+            raise StopAsyncIteration
         await self.grant.confirm()
-        if self.content:
-            yield self.content[:-1]
-            await self.grant.confirm()
-            yield self.content[-1:]
+        self.is_confirmed = True
+        if not self.pieces:
+            raise StopAsyncIteration
+        return self.pieces.pop(0)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
+import warnings
 from collections.abc import Collection, Sequence
 
 import attrs
@@ -17,8 +19,10 @@ from gsc_trio.config import Settings
 from gsc_trio.errors import FencedError
 from gsc_trio.machine_clock import Moment
 from gsc_trio.model import SearchAnalyticsQuery
+from gsc_trio.permits import Grant
 from gsc_trio.quota_journal import SEND_WITHIN_SECONDS
 from gsc_trio.rate_limiter import RateLimiter
+from gsc_trio.sender import ConfirmedBody
 from gsc_trio.store.base import GrantKey, NoStore, RecordedGrant
 from gsc_trio.summary import RunSummary
 from gsc_trio.testing import (
@@ -143,3 +147,26 @@ async def test_who_was_stopped_for_a_moment_only_sends_it_as_it_is(
     await run(fake, store, seconds=SEND_WITHIN_SECONDS - 0.1)
     assert len(fake.calls) == 3
     assert len(store.recorded) == 1
+
+
+@pytest.mark.parametrize(("content", "pieces"), [(b"abc", [b"ab", b"c"]), (b"", [])])
+async def test_a_body_is_confirmed_before_each_piece(content: bytes, pieces: list[bytes]) -> None:
+    grant, confirmed = Grant([], 1, is_probe=False), []
+
+    async def confirm() -> None:
+        await trio.lowlevel.checkpoint()
+        confirmed.append(True)
+
+    grant.confirm = confirm
+    assert [piece async for piece in ConfirmedBody(content, grant)] == pieces
+    assert len(confirmed) == max(1, len(pieces))
+
+
+async def test_a_body_that_is_dropped_halfway_has_nothing_to_be_closed() -> None:
+    body = aiter(ConfirmedBody(b"abc", Grant([], 1, is_probe=False)))
+    assert await anext(body) == b"ab"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del body
+        gc.collect()
+    assert not caught
