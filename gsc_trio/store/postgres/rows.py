@@ -1,9 +1,9 @@
 """Rows into a month's partition by ``COPY``, and none of them twice.
 
 The rules are those of `gsc_trio.store.rows`: a row's key is its number in Google's answer, a page
-takes the place of whatever its day had from its first row on, the later of equal rows wins. That no
-row comes twice is known before anything is sent, so rows need no staging table: they are copied
-straight to where they stay.
+takes the place of whatever its day had from its first row on, the later of equal rows wins. Rows
+need no staging table: they are copied straight to where they stay, and a page that is found to have
+a row twice is copied again without it.
 
 Responsible for: the bytes that ``COPY`` takes, and what a row's numbers become on the way.
 Must never: change text, or let a row fill the columns of another.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -25,7 +25,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from gsc_trio.model import Row
 from gsc_trio.store.postgres.schema import Partition
-from gsc_trio.store.rows import check_widths, without_equals
+from gsc_trio.store.rows import check_widths, hashes_of, without_equals
 from gsc_trio.store.schema import column_of
 
 CHUNK_ROWS = 2_048
@@ -55,8 +55,7 @@ def replace_rows(
     start_row: int,
     rows: Sequence[Row],
     *,
-    hashes: AbstractSet[int],
-    may_repeat: bool = True,
+    may_repeat: Callable[[AbstractSet[int]], bool],
 ) -> int:
     """Put a page's rows in the place of what a day has from its first row on.
 
@@ -67,8 +66,8 @@ def replace_rows(
         day: their day.
         start_row: how many rows of the day come before the page.
         rows: the page.
-        hashes: of the rows, as `gsc_trio.store.rows.hashes_of` gives them.
-        may_repeat: whether some of them may be in the day's earlier pages.
+        may_repeat: called with the rows' hashes, as `gsc_trio.store.rows.hashes_of` gives them:
+            whether some of the rows may be in the day's earlier pages.
 
     Returns:
         How many rows of the day's earlier pages went, since this page repeats them.
@@ -81,29 +80,32 @@ def replace_rows(
     check_widths(rows, len(dimensions), day)
     partition = Identifier(Partition.of(dimensions, day).name)
     page = {"dataset": dataset_id, "day": day, "start": start_row}
-    connection.execute(
-        SQL(
-            "DELETE FROM {} WHERE dataset_id = %(dataset)s AND data_date = %(day)s "
-            "AND row_number >= %(start)s"
-        ).format(partition),
-        page,
-    )
+    delete = SQL(
+        "DELETE FROM {} WHERE dataset_id = %(dataset)s AND data_date = %(day)s "
+        "AND row_number >= %(start)s"
+    ).format(partition)
+    connection.execute(delete, page)
     if not rows:
+        may_repeat(set())
         return 0
-    columns = [
-        *("dataset_id", "data_date", "row_number"),
-        *map(column_of, dimensions),
-        *("clicks", "impressions", "sum_position"),
-    ]
-    copy = SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-        partition, SQL(", ").join(map(Identifier, columns))
-    )
+    copy = _copy(partition, dimensions)
+    pieces = encoded_rows(dataset_id, day, start_row, rows)
     with connection.cursor().copy(copy) as sending:
         sending.write(HEADER)
-        for data in encoded_rows(dataset_id, day, start_row, without_equals(rows, hashes)):
+        sending.write(next(pieces))
+        # Now, while the server takes these in: it is what all wait for.
+        hashes = hashes_of(rows)
+        has_older = may_repeat(hashes) and start_row > 0
+        for data in pieces:
             sending.write(data)
         sending.write(END)
-    if may_repeat and start_row > 0:
+    last = without_equals(rows, hashes)
+    if last is not rows:  # it hardly ever happens
+        connection.execute(delete, page)
+        with connection.cursor().copy(copy) as sending:
+            for data in (HEADER, *encoded_rows(dataset_id, day, start_row, last), END):
+                sending.write(data)
+    if has_older:
         # Rows that have just come are in no statistics yet, and for the few that the planner
         # expects it would compare each with each: half a minute for a full page, not 25 ms.
         connection.execute("SET LOCAL enable_nestloop = off")
@@ -140,6 +142,17 @@ def encoded_rows(
         except struct.error as error:
             raise ValueError(f"a number of {day} is too large: {error}") from None
         yield b"".join(parts)
+
+
+def _copy(partition: Identifier, dimensions: tuple[str, ...]) -> Composed:
+    columns = [
+        *("dataset_id", "data_date", "row_number"),
+        *map(column_of, dimensions),
+        *("clicks", "impressions", "sum_position"),
+    ]
+    return SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        partition, SQL(", ").join(map(Identifier, columns))
+    )
 
 
 def _delete_older(dimensions: tuple[str, ...], partition: Identifier) -> Composed:

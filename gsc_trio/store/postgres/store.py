@@ -18,6 +18,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 import trio
@@ -37,7 +38,6 @@ from gsc_trio.store.postgres.rows import replace_rows
 from gsc_trio.store.postgres.schema import Partition, check_schema, create_dataset, migrate
 from gsc_trio.store.postgres.session import Connection, Session, Work
 from gsc_trio.store.postgres.sql import SharedSql
-from gsc_trio.store.rows import hashes_of
 from gsc_trio.store.shared import SharedMethods
 from gsc_trio.store.sql import SqlConnection
 
@@ -205,7 +205,7 @@ class PostgresStore(SharedMethods):
         self, connection: Connection, dataset_id: int, query: SearchAnalyticsQuery, page: Page
     ) -> bool:
         """Returns whether the page's day is to be fetched again."""
-        day, hashes = page.job.data_date, hashes_of(page.rows)
+        day = page.job.data_date
         rows_repeated = replace_rows(
             connection,
             query.dimensions,
@@ -213,8 +213,7 @@ class PostgresStore(SharedMethods):
             day,
             page.job.start_row,
             page.rows,
-            hashes=hashes,
-            may_repeat=self._open_days.note(dataset_id, day.isoformat(), page, hashes),
+            may_repeat=partial(self._open_days.note, dataset_id, day.isoformat(), page),
         )
         has_moved = self._moved_days.note(dataset_id, page, repeats_rows=rows_repeated > 0)
         data_state = state_of(query.data_state, has_moved=has_moved)
