@@ -35,10 +35,11 @@ from gsc_trio.halt import HaltSwitch, following
 from gsc_trio.model import Halt, SearchAnalyticsQuery
 from gsc_trio.paginator import plan_jobs
 from gsc_trio.rate_limiter import RateLimiter
-from gsc_trio.side_by_side import ClientOf, Outcome, Turn, clients_of, run_side_by_side
+from gsc_trio.side_by_side import ClientOf, clients_of, run_side_by_side
 from gsc_trio.store.base import Store, StoredDay
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.turn import Outcome, Turn
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Many properties at once: who has a turn, what a turn has, and what one failure means for others.
+"""Many properties at once: who has a turn, and what one failure means for others.
 
     works, the least first ──► an account's crew has room? ──► a turn: client, workers, journal
                                                                  │
@@ -22,10 +22,8 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 import attrs
 import trio
@@ -56,12 +54,10 @@ from gsc_trio.telemetry.events import (
     Event,
     PropertyFinished,
     PropertyStarted,
-    QuotaApproaching,
-    QuotaPaused,
-    QuotaUsed,
 )
-from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.telemetry.instrument import Instrument
 from gsc_trio.telemetry.merged import MergedRuns
+from gsc_trio.turn import Outcome, Turn, Work
 
 logger = logging.getLogger("gsc_trio")
 
@@ -73,62 +69,6 @@ _ENDS_ACCOUNT = (UnauthenticatedError, SignInError, LoadQuotaExceededError)
 
 _GOOD = ("complete", "paused")
 """Statuses of outcomes that are as they should be."""
-
-
-@attrs.frozen
-class Turn:
-    """What a property has while it is its turn."""
-
-    client: SearchConsole
-    settings: Settings
-    concurrency: Concurrency | None
-    """How many workers it may have; None for the plain sequential loop."""
-    journal: QuotaJournal
-    halt_switch: HaltSwitch
-    """What stops all; a run of its own wants one that is `gsc_trio.halt.following` it."""
-    instruments: Sequence[Instrument]
-
-    @contextmanager
-    def also_telling(self, site_url: str, instrument: Instrument) -> Iterator[Turn]:
-        """This turn, with one more who is told of it: of its requests and its quotas, too."""
-        keys = {f"site {site_url}", f"user {self.client.user}", "project"}
-        with self.client.limiter.instruments.also(_OwnQuotas(Instruments([instrument]), keys)):
-            yield attrs.evolve(
-                self,
-                client=self.client.also_told(instrument),
-                instruments=[*self.instruments, instrument],
-            )
-
-
-@attrs.frozen
-class Outcome:
-    """How a turn ended."""
-
-    status: str
-    reason: str = ""
-    days: int = 0
-    """Days completed."""
-    rows: int = 0
-    error: BaseException | None = None
-    """What stopped it."""
-
-
-class Work(Protocol):
-    """What is to be done for one property."""
-
-    @property
-    def site_url(self) -> str:
-        """The property."""
-
-    @property
-    def days(self) -> int:
-        """How many days there are to fetch."""
-
-    async def run(self, turn: Turn) -> Outcome:
-        """Do it."""
-
-    def conclude(self, outcome: Outcome) -> None:
-        """Take note that it was never begun, or ended with an error."""
 
 
 def clients_of(
@@ -195,19 +135,6 @@ async def run_side_by_side(
     finally:
         status, reason = floor.status()
         telemetry.finish(status, reason, trio.current_time() - began_at)
-
-
-@attrs.frozen
-class _OwnQuotas:
-    """Tells of the quotas that one run draws on, and not of other properties' and users'."""
-
-    inner: Instrument
-    keys: Collection[str]
-
-    def handle(self, event: Event) -> None:
-        """Hand an event on."""
-        if isinstance(event, QuotaUsed | QuotaApproaching | QuotaPaused) and event.key in self.keys:
-            self.inner.handle(event)
 
 
 @attrs.define(eq=False)

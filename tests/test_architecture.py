@@ -29,6 +29,7 @@ LAYERS = [
     ["fetcher"],
     ["worker", "sequential"],
     ["backfill"],
+    ["turn"],
     ["side_by_side"],
     ["many"],
     ["rollout/", "verify/", "sync/", "report/"],

@@ -33,13 +33,14 @@ from gsc_trio.paginator import days_backwards
 from gsc_trio.rate_limiter import RateLimiter
 from gsc_trio.report.keep import keep_record
 from gsc_trio.report.recorder import RunRecorder
-from gsc_trio.side_by_side import ClientOf, Outcome, Turn, clients_of, run_side_by_side
+from gsc_trio.side_by_side import ClientOf, clients_of, run_side_by_side
 from gsc_trio.summary import RunMeter, RunSummary
 from gsc_trio.sync.budget import BudgetedRateLimiter
 from gsc_trio.sync.needs import Needs, SyncStore, needs_of
 from gsc_trio.sync.targets import SyncTarget
 from gsc_trio.sync.whole_days import AT_ONCE, WholeDays
 from gsc_trio.telemetry.instrument import Instrument, Instruments
+from gsc_trio.turn import Outcome, Turn
 
 logger = logging.getLogger("gsc_trio")
 
