@@ -15,7 +15,7 @@ PACKAGE = Path(gsc_trio.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
 LAYERS = [
-    ["allocator", "errors", "scratch_file", "toml_lines", "whole_files"],
+    ["errors", "scratch_file", "toml_lines", "whole_files"],
     ["filters", "site_urls"],
     ["model"],
     ["config", "config_sources", "telemetry/", "dates", "garbage", "machine_clock", "serving"],
