@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from gsc_trio.model import InFlightChanges, Job, Page, SearchAnalyticsQuery
 from gsc_trio.store.base import Coverage, StoredDay
@@ -59,7 +61,8 @@ def record_page(
         "INSERT INTO page_ledger (dataset_id, data_date, start_row, row_limit, "
         "row_count, data_state, committed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            *_job_key(dataset_id, page.job),
+            dataset_id,
+            *_job_key(page.job),
             page.row_limit,
             len(page.rows),
             data_state,
@@ -99,22 +102,26 @@ def apply_changes(
     connection: sqlite3.Connection, dataset_id: int, changes: InFlightChanges
 ) -> None:
     """Bring the registry's copy up to date: what went back leaves, then what was taken enters."""
-    for job in changes.returned:
-        remove_job(connection, dataset_id, job)
-    now = _now()
-    connection.executemany(
-        "INSERT OR REPLACE INTO in_flight "
-        "(dataset_id, data_date, start_row, worker, since_at) VALUES (?, ?, ?, ?, ?)",
-        [(*_job_key(dataset_id, job), worker, now) for job, worker in changes.taken],
-    )
+    remove_jobs(connection, dataset_id, changes.returned)
+    if changes.taken:
+        # One execution, whatever their number: after each, a thread waits for the interpreter lock.
+        taken = [(*_job_key(job), worker) for job, worker in changes.taken]
+        connection.execute(
+            "INSERT OR REPLACE INTO in_flight "
+            "(dataset_id, data_date, start_row, worker, since_at) "
+            f"SELECT ?, {_elements(3)}, ? FROM json_each(?)",
+            (dataset_id, _now(), _json(taken)),
+        )
 
 
-def remove_job(connection: sqlite3.Connection, dataset_id: int, job: Job) -> None:
-    """Take a job out of the registry."""
-    connection.execute(
-        "DELETE FROM in_flight WHERE dataset_id = ? AND data_date = ? AND start_row = ?",
-        _job_key(dataset_id, job),
-    )
+def remove_jobs(connection: sqlite3.Connection, dataset_id: int, jobs: Sequence[Job]) -> None:
+    """Take jobs out of the registry."""
+    if jobs:
+        connection.execute(
+            "DELETE FROM in_flight WHERE dataset_id = ? AND (data_date, start_row) IN "
+            f"(SELECT {_elements(2)} FROM json_each(?))",
+            (dataset_id, _json(list(map(_job_key, jobs)))),
+        )
 
 
 def clear_in_flight(connection: SqlConnection, dataset_id: int) -> None:
@@ -144,8 +151,17 @@ def read_coverage(connection: SqlConnection) -> list[Coverage]:
     return found
 
 
-def _job_key(dataset_id: int, job: Job) -> tuple[int, str, int]:
-    return dataset_id, job.data_date.isoformat(), job.start_row
+def _job_key(job: Job) -> tuple[str, int]:
+    return job.data_date.isoformat(), job.start_row
+
+
+def _elements(count: int) -> str:
+    """The elements of each array that ``json_each`` finds."""
+    return ", ".join(f"json_extract(value, '$[{number}]')" for number in range(count))
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _now() -> str:

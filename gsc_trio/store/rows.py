@@ -14,9 +14,9 @@ Must never: change text, or let a row fill the columns of another.
 3. Python's sqlite3 gives up the interpreter lock once for each execution of a statement, and may
    wait long to get it back while the event loop decodes answers. `executemany` executes once for
    each row: beside a decoding thread it falls to a tenth of its speed. So rows are inserted in
-   large ``VALUES`` lists. Their sizes are powers of two, so that a page of any length is a few
-   executions of statements that are parsed once: parsing costs about 2 µs a row. For the same
-   reason the arithmetic is SQL's: it is done without that lock.
+   large ``VALUES`` lists. A fifth of a full page is the largest, each other size is half of one, so
+   that a page of any length is a few executions of statements that are parsed once: parsing costs
+   about 2 µs a row. For the same reason the arithmetic is SQL's: it is done without that lock.
 
 Cost: O(rows). About 35 ms for a full page of 25,000 rows of page and query, and as much again where
 its rows are looked for in the pages before.
@@ -34,8 +34,9 @@ from gsc_trio.errors import StorageError
 from gsc_trio.model import Row
 from gsc_trio.store.schema import column_of, table_of
 
-LARGEST_CHUNK_ROWS = 4_096
-"""With four dimensions this is within SQLite's own limit of 32,766 variables in a statement."""
+LARGEST_CHUNK_ROWS = 5_000
+"""A full page is five of them. With three dimensions that is within SQLite's own limit of 32,766
+variables in a statement; with more, half of it is."""
 
 _MEASURE_COUNT = 3
 """clicks, impressions, position."""

@@ -200,8 +200,7 @@ class SqliteStore(SqliteTransactions, SharedMethods):
             }
             ledger.apply_changes(self._connection, dataset_id, changes)
             # Last, since the changes may name these pages' jobs too, as taken.
-            for page in pages:
-                ledger.remove_job(self._connection, dataset_id, page.job)
+            ledger.remove_jobs(self._connection, dataset_id, [page.job for page in pages])
             return moved
 
         async with trio.open_nursery() as nursery:
