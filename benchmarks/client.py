@@ -26,7 +26,7 @@ from gsc_trio import (
     open_search_console,
     open_sqlite_store,
 )
-from gsc_trio.cli.lean_imports import import_sqlite_utils
+from gsc_trio.cli.interpreter import set_up_interpreter
 from gsc_trio.dates import FINAL_LAG_DAYS
 from gsc_trio.telemetry.instrument import Instrument
 
@@ -143,6 +143,6 @@ def _cpu_seconds() -> float:
 
 
 if __name__ == "__main__":
-    import_sqlite_utils()  # as the command does
+    set_up_interpreter()  # as the command does
     result = trio.run(run, msgspec.json.decode(sys.argv[1], type=ClientTask))
     print(msgspec.json.encode(result).decode())

@@ -65,6 +65,10 @@ class NoSink:
     pages = 0
     takes_several = True
 
+    async def prepare(self, page: Page) -> Page:
+        """There is nothing to do."""
+        return page
+
     async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
         """Count them, and let others run, as a commit does."""
         self.pages += len(pages)

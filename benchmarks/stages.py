@@ -125,6 +125,10 @@ async def _async_milliseconds(stage: Callable[[], Awaitable[None]]) -> float:
 class _NoSink:
     takes_several = True
 
+    async def prepare(self, page: Page) -> Page:
+        """There is nothing to do."""
+        return page
+
     async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
         """Keep nothing."""
 

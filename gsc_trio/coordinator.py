@@ -27,6 +27,8 @@ Theory of operation:
    `gsc_trio.waiting_room`. An answer is let in by `admit` before it is decoded: rows take several
    times as much room. When the sink is what is slow, `admit` holds the worker back, so that it
    stops reading from its socket.
+   What can be done of a page before its turn is done when it comes in, on the event loop: the
+   sink's own work is what all pages wait for, one after another.
    Pages that are ready when the sink is go to it together, as many as `MAX_BYTES_TOGETHER` allows:
    a commit waits for the disk, and they wait for it once. Nothing waits for that to happen.
 5. Every state change is a synchronous method or a part without a checkpoint. State is put right
@@ -68,6 +70,9 @@ class PageSink(Protocol):
     @property
     def takes_several(self) -> bool:
         """Whether pages that are ready at the same time may come together."""
+
+    async def prepare(self, page: Page) -> Page:
+        """Do what can be done of a page before its turn, while others are delivered."""
 
     async def deliver(
         self, pages: Sequence[Page], changes: InFlightChanges
@@ -224,6 +229,8 @@ class Coordinator:
         """
         await trio.lowlevel.checkpoint()
         await self._reserve_room(page.job, page.content_bytes)
+        if not self._waiting.is_spilling:
+            page = await self._sink.prepare(page)
         entry = self._in_flight.get(page.job)
         if entry is None or entry.is_answered:
             return

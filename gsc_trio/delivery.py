@@ -16,7 +16,7 @@ import trio
 
 from gsc_trio.model import Day, FetchAgain, Halt, InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.paginator import EmptyDays
-from gsc_trio.store.base import Store
+from gsc_trio.store.base import PreparesPages, Store
 from gsc_trio.telemetry.events import (
     DayCompleted,
     DayLeftOut,
@@ -66,6 +66,15 @@ class Delivery:
         It may halt the run, or fail; no page is to be committed that it is never told of.
         """
         return self.on_page is None and self.on_complete is None
+
+    async def prepare(self, page: Page) -> Page:
+        """Let the store do what it can before the page's turn, and others run between its steps."""
+        if not isinstance(self.store, PreparesPages):
+            return page
+        steps = self.store.prepare_in_steps(self.query, page)
+        while (prepared := next(steps)) is None:
+            await trio.lowlevel.checkpoint()
+        return prepared
 
     async def deliver(
         self, pages: Sequence[Page], changes: InFlightChanges

@@ -235,6 +235,8 @@ class Page:
     """How many rows were asked for."""
     content_bytes: int
     """How long the answer's JSON was, in bytes: what the page weighs while it waits."""
+    prepared: object = attrs.field(default=None, eq=False, repr=False)
+    """What the store has made of the rows before the page's turn; nobody else's business."""
 
     @property
     def is_full(self) -> bool:

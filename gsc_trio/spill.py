@@ -47,7 +47,7 @@ class SpillFile:
     async def write(self, page: Page) -> SpilledPage:
         """Put a page into the file."""
         content = _encoder.encode(page.rows)
-        spilled = SpilledPage(attrs.evolve(page, rows=[]), self._end, len(content))
+        spilled = SpilledPage(attrs.evolve(page, rows=[], prepared=None), self._end, len(content))
         self._end += len(content)
         self._pages += 1
         try:

@@ -104,8 +104,13 @@ class WaitingRoom:
         Raises:
             StorageError: the spill file cannot be written.
         """
-        if self._pages.is_over and self._is_held_up_by_order:
+        if self.is_spilling:
             await self._spill(sequence)
+
+    @property
+    def is_spilling(self) -> bool:
+        """Whether a page that comes in now has no room, and does not wait for the sink."""
+        return self._pages.is_over and self._is_held_up_by_order
 
     @property
     def _is_held_up_by_order(self) -> bool:

@@ -61,6 +61,11 @@ class ListSink:
     handed_over: list[int] = attrs.field(factory=list)
     """How many pages came each time."""
     takes_several: bool = False
+    prepared: list[Job] = attrs.field(factory=list)
+
+    async def prepare(self, page: Page) -> Page:
+        self.prepared.append(page.job)
+        return attrs.evolve(page, prepared=page.job)
 
     async def deliver(self, pages: Sequence[Page], changes: InFlightChanges) -> Halt | None:
         self.begun.extend(page.job for page in pages)
@@ -571,6 +576,32 @@ async def test_pages_that_wait_for_order_are_spilled_instead() -> None:
         assert coordinator.statistics().pages_spilled == 17
         await coordinator.submit_results(page_of(jobs[0], rows=2))
     assert [page.rows for page in sink.pages] == [page_of(job, 2).rows for job in plan_of(20)]
+
+
+async def test_a_page_is_prepared_while_another_is_handed_over(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    sink = ListSink(seconds_per_page=1)
+    async with open_coordinator(plan_of(2), sink, settings=one_worker()) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        await coordinator.submit_results(page_of(jobs[0]))
+        await trio.sleep(0.5)
+        await coordinator.submit_results(page_of(jobs[1]))
+        assert (sink.begun, sink.prepared) == ([jobs[0]], [*jobs])
+    assert [page.prepared for page in sink.pages] == [*jobs]
+
+
+async def test_a_page_that_goes_into_the_spill_file_is_not_prepared() -> None:
+    sink = ListSink()
+    settings = one_worker(max_waiting_bytes=250)
+    async with open_coordinator(plan_of(4), sink, settings=settings) as coordinator:
+        jobs = taken(coordinator.take_batch("worker"))
+        for job in jobs[:0:-1]:
+            await coordinator.submit_results(page_of(job))
+        in_memory = 3 - coordinator.statistics().pages_spilled
+        assert len(sink.prepared) == in_memory
+        await coordinator.submit_results(page_of(jobs[0]))
+    assert sink.jobs == [*jobs]
 
 
 async def test_a_verdict_halts_and_what_was_answered_is_still_written(

@@ -6,7 +6,7 @@ import click
 
 from gsc_trio.cli.commands import Commands
 from gsc_trio.cli.failures import USAGE
-from gsc_trio.cli.lean_imports import import_sqlite_utils
+from gsc_trio.cli.interpreter import set_up_interpreter
 
 HELP = """Copy Google Search Console data to where you work with it, and keep it up to date.
 
@@ -42,7 +42,7 @@ Each command has --help with examples. The Tab key completes commands and option
 @click.pass_context
 def main(context: click.Context) -> None:
     """Each command has a module of its own."""
-    import_sqlite_utils()
+    set_up_interpreter()
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(USAGE)

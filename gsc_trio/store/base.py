@@ -18,8 +18,8 @@ A data engineer brings another by writing a class with these methods. What every
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import attrs
 
@@ -131,6 +131,26 @@ class Store(Protocol):
         self, grants: Sequence[RecordedGrant], *, forget: Collection[GrantKey]
     ) -> None:
         """Commit grants, each in the place of what its key had before, and delete others."""
+
+
+@runtime_checkable
+class PreparesPages(Protocol):
+    """A store that can do a part of a page's work before its turn, while another is written."""
+
+    def prepare_in_steps(self, query: SearchAnalyticsQuery, page: Page) -> Iterator[Page | None]:
+        """Make of a page's rows what it takes to write them, a little at a time.
+
+        It is called on the event loop, and others run between its steps, which should take no more
+        than a millisecond or two each. Whatever is wrong with the rows is told by `write_pages`,
+        which takes pages that were prepared, and others.
+
+        Args:
+            query: whose page it is.
+            page: the page.
+
+        Returns:
+            None after each step, and at last the page, with something in `Page.prepared`.
+        """
 
 
 class NoStore:

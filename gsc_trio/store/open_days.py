@@ -14,7 +14,7 @@ Must never: say that a page repeats nothing when it may.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Set as AbstractSet
+from collections.abc import Sequence
 
 import attrs
 
@@ -61,7 +61,7 @@ class OpenDays:
         """Places in the file; the last one is taken next."""
         self._days: dict[_Key, _OpenDay] = {}
 
-    def note(self, dataset_id: int, data_date: str, page: Page, hashes: AbstractSet[int]) -> bool:
+    def note(self, dataset_id: int, data_date: str, page: Page, hashes: array[int]) -> bool:
         """Take note of a page before it is written.
 
         A page that is then not written after all does no harm: it is remembered too much.
@@ -70,7 +70,7 @@ class OpenDays:
             dataset_id: whose page it is.
             data_date: its day.
             page: the page.
-            hashes: of its rows' keys.
+            hashes: of its rows' keys, 8 bytes each.
 
         Returns:
             Whether it may repeat rows of the day's earlier pages.
@@ -83,7 +83,7 @@ class OpenDays:
         elif day is None or day.end != page.job.start_row:
             self._forget(day)
             return bool(page.rows)
-        may_repeat = any(self._has_any(kept, hashes) for kept in day.pages)
+        may_repeat = self._has_any(day.pages, hashes)
         kept = self._keep(hashes) if page.is_full else None
         if kept is None:
             self._forget(day)
@@ -91,21 +91,25 @@ class OpenDays:
             self._days[key] = _OpenDay(day.end + len(page.rows), (*day.pages, kept))
         return may_repeat
 
-    def _has_any(self, kept: _KeptPage, hashes: AbstractSet[int]) -> bool:
-        try:
-            content = self._file.read(kept.place * _PLACE_BYTES, kept.hashes * _BYTES)
-        except OSError:
-            return True
-        seen = array("q", content)
-        return len(seen) < kept.hashes or not hashes.isdisjoint(seen)
+    def _has_any(self, pages: Sequence[_KeptPage], hashes: array[int]) -> bool:
+        distinct = set(hashes) if pages else set()
+        for kept in pages:
+            try:
+                content = self._file.read(kept.place * _PLACE_BYTES, kept.hashes * _BYTES)
+            except OSError:
+                return True
+            seen = array("q", content)
+            if len(seen) < kept.hashes or not distinct.isdisjoint(seen):
+                return True
+        return False
 
-    def _keep(self, hashes: AbstractSet[int]) -> _KeptPage | None:
+    def _keep(self, hashes: array[int]) -> _KeptPage | None:
         """Remember a page; None if there is no room for it."""
         if not self._free or len(hashes) > MAX_ROW_LIMIT:
             return None
         kept = _KeptPage(self._free.pop(), len(hashes))
         try:
-            self._file.write(array("q", hashes), kept.place * _PLACE_BYTES)
+            self._file.write(hashes, kept.place * _PLACE_BYTES)
         except OSError:
             self._free.append(kept.place)
             return None

@@ -25,10 +25,12 @@ its rows are looked for in the pages before.
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from functools import lru_cache
 from operator import attrgetter
+
+import attrs
 
 from gsc_trio.errors import StorageError
 from gsc_trio.model import Row
@@ -45,13 +47,15 @@ _WHOLE_NUMBER = "CASE WHEN abs({0}) < 9e18 THEN CAST(round({0}) AS INTEGER) END"
 """NULL, which the column refuses, for what no integer can hold."""
 
 _SqlValue = str | int | float | None
+_Chunk = tuple[int, list[_SqlValue]]
+"""How many rows, and their values, row by row."""
 
 _keys_of = attrgetter("keys")
 
 
-def hashes_of(rows: Sequence[Row]) -> set[int]:
-    """A hash for each set of dimensions; in this process equal rows have equal ones."""
-    return set(map(hash, map(_keys_of, rows)))
+def hashes_of(rows: Sequence[Row]) -> array[int]:
+    """A hash of each row's dimensions; in this process equal ones have equal hashes."""
+    return array("q", list(map(hash, map(_keys_of, rows))))  # from a list it is made at once
 
 
 def check_widths(rows: Sequence[Row], width: int, day: object) -> None:
@@ -65,11 +69,55 @@ def check_widths(rows: Sequence[Row], width: int, day: object) -> None:
         raise StorageError(f"a row of {day} does not have {width} keys: nothing was written")
 
 
-def without_equals(rows: Sequence[Row], hashes: AbstractSet[int]) -> Sequence[Row]:
+def without_equals(rows: Sequence[Row], hashes: array[int]) -> Sequence[Row]:
     """Of rows with the same dimensions only the last, in the place of the first."""
-    if len(hashes) == len(rows):  # else there are equal rows, or a rare chance
+    if len(set(hashes)) == len(rows):  # else there are equal rows, or a rare chance
         return rows
     return list({row.keys: row for row in rows}.values())
+
+
+@attrs.frozen
+class PreparedRows:
+    """A page's rows as the statements take them that insert them, none of them twice."""
+
+    hashes: array[int]
+    """Of the rows as they came."""
+    chunks: Sequence[_Chunk]
+
+
+def prepare_in_steps(
+    rows: Sequence[Row], width: int, day: object, *, max_variables: int
+) -> Iterator[PreparedRows | None]:
+    """Prepare rows in steps of a fifth of a full page at the most: two milliseconds.
+
+    Args:
+        rows: a page's.
+        width: how many keys each of them has.
+        day: of whose rows to speak if there is one that has not.
+        max_variables: how many a statement may have.
+
+    Returns:
+        None after each step, and the rows at last.
+
+    Raises:
+        StorageError: a row has more or fewer keys.
+    """
+    size = _largest_chunk(max_variables, width + _MEASURE_COUNT)
+    hashes, chunks = array("q"), list[_Chunk]()
+    for part in _parts(rows, size):
+        check_widths(part, width, day)
+        hashes += hashes_of(part)
+        chunks.append(_chunk(part))
+        yield None
+    distinct = without_equals(rows, hashes)
+    if distinct is not rows:  # it hardly ever happens
+        chunks = [_chunk(part) for part in _parts(distinct, size)]
+    yield PreparedRows(hashes, chunks)
+
+
+def max_variables_of(connection: sqlite3.Connection) -> int:
+    """How many variables a statement may have."""
+    return connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
 
 
 def replace_rows(
@@ -78,9 +126,8 @@ def replace_rows(
     dataset_id: int,
     data_date: str,
     start_row: int,
-    rows: Sequence[Row],
+    rows: PreparedRows,
     *,
-    hashes: AbstractSet[int],
     may_repeat: bool = True,
 ) -> int:
     """Put a page's rows in the place of what a day has from its first row on.
@@ -92,7 +139,6 @@ def replace_rows(
         data_date: their day.
         start_row: how many rows of the day come before the page.
         rows: the page.
-        hashes: of the rows, as `hashes_of` gives them.
         may_repeat: whether some of them may be in the day's earlier pages; see
             `gsc_trio.store.open_days`.
 
@@ -100,30 +146,26 @@ def replace_rows(
         How many rows of the day's earlier pages went, since this page repeats them.
 
     Raises:
-        StorageError: a row has more or fewer keys than there are dimensions.
         sqlite3.Error: SQLite cannot take them.
         ValueError: a lone surrogate.
     """
-    table, width = table_of(dimensions), len(dimensions)
-    check_widths(rows, width, data_date)
     page = (dataset_id, data_date, start_row)
     connection.execute(
-        f"DELETE FROM {table} WHERE dataset_id = ? AND data_date = ? AND row_number >= ?",
+        f"DELETE FROM {table_of(dimensions)} "
+        "WHERE dataset_id = ? AND data_date = ? AND row_number >= ?",
         page,
     )
-    rows = without_equals(rows, hashes)
-    for chunk in _chunks(rows, _largest_chunk(connection, width + _MEASURE_COUNT)):
+    for count, values in rows.chunks:
         connection.execute(
-            _insert_statement(dimensions, len(chunk)),
-            [dataset_id, data_date, start_row, *_values(chunk)],
+            _insert_statement(dimensions, count), [dataset_id, data_date, start_row, *values]
         )
-        start_row += len(chunk)
-    if rows and may_repeat and page[2] > 0:
+        start_row += count
+    if rows.chunks and may_repeat and page[2] > 0:
         return connection.execute(_delete_older_statement(dimensions), page).rowcount
     return 0
 
 
-def _values(rows: Sequence[Row]) -> list[_SqlValue]:
+def _chunk(rows: Sequence[Row]) -> _Chunk:
     # Row by row, since each is a few hundred bytes that the processor has to bring in from memory:
     # going through them column by column brings them in once for each column.
     values: list[_SqlValue] = []
@@ -131,19 +173,18 @@ def _values(rows: Sequence[Row]) -> list[_SqlValue]:
     for row in rows:
         extend(row.keys)
         extend((row.clicks, row.impressions, row.position))
-    return values
+    return len(rows), values
 
 
-def _largest_chunk(connection: sqlite3.Connection, values_per_row: int) -> int:
+def _largest_chunk(max_variables: int, values_per_row: int) -> int:
     # 3: the dataset, the day and the first row's number are given once for the whole statement.
-    limit = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER) - 3
     size = LARGEST_CHUNK_ROWS
-    while size * values_per_row > limit and size > 1:
+    while size * values_per_row > max_variables - 3 and size > 1:
         size //= 2
     return size
 
 
-def _chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+def _parts(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
     start = 0
     while start < len(rows):
         while size > len(rows) - start:

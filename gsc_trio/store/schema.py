@@ -53,7 +53,7 @@ _KEYED_BY_DATASET = [("dataset_id", "dataset", "id")]
 
 def as_sqlite_utils(connection: sqlite3.Connection) -> Database:
     """The connection for sqlite-utils, with none of the user's plugins run on it."""
-    from sqlite_utils import Database  # noqa: PLC0415 - it may load pandas; see gsc_trio.cli.lean_imports
+    from sqlite_utils import Database  # noqa: PLC0415 - it may load pandas; see gsc_trio.cli.interpreter
 
     return Database(connection, recursive_triggers=False, execute_plugins=False)
 

@@ -24,6 +24,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
+    Iterator,
     Mapping,
     Sequence,
 )
@@ -47,7 +48,13 @@ from gsc_trio.store.connection import (
 from gsc_trio.store.lock import lock_database, wait_for_database
 from gsc_trio.store.moved_days import MovedDays, state_of
 from gsc_trio.store.open_days import OpenDays
-from gsc_trio.store.rows import hashes_of, replace_rows
+from gsc_trio.store.preparing import at_once, page_in_steps
+from gsc_trio.store.rows import (
+    PreparedRows,
+    max_variables_of,
+    prepare_in_steps,
+    replace_rows,
+)
 from gsc_trio.store.shared import SharedMethods
 from gsc_trio.store.sql import SqlConnection
 from gsc_trio.store.transactions import SqliteTransactions
@@ -145,6 +152,7 @@ class SqliteStore(SqliteTransactions, SharedMethods):
     ) -> None:
         super().__init__(path, connection, limiter)
         self._checkpoints = checkpoints
+        self._max_variables = max_variables_of(connection)
         self._open_days = OpenDays()
         self._moved_days = MovedDays()
 
@@ -174,6 +182,20 @@ class SqliteStore(SqliteTransactions, SharedMethods):
             )
 
         return await self._transact(work)
+
+    def prepare_in_steps(self, query: SearchAnalyticsQuery, page: Page) -> Iterator[Page | None]:
+        """Do what needs no database: see `gsc_trio.store.base.PreparesPages`."""
+        return page_in_steps(page, self._prepare_in_steps(query, page))
+
+    def _prepare_in_steps(
+        self, query: SearchAnalyticsQuery, page: Page
+    ) -> Iterator[PreparedRows | None]:
+        return prepare_in_steps(
+            page.rows,
+            len(query.dimensions),
+            page.job.data_date,
+            max_variables=self._max_variables,
+        )
 
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
@@ -218,7 +240,9 @@ class SqliteStore(SqliteTransactions, SharedMethods):
     def _write_page(self, dataset_id: int, query: SearchAnalyticsQuery, page: Page) -> bool:
         """Returns whether the page's day is to be fetched again."""
         day, start_row = page.job.data_date.isoformat(), page.job.start_row
-        hashes = hashes_of(page.rows)
+        rows = page.prepared
+        if not isinstance(rows, PreparedRows):
+            rows = at_once(self._prepare_in_steps(query, page))
         ledger.forget_pages(self._connection, dataset_id, day, start_row)
         rows_repeated = replace_rows(
             self._connection,
@@ -226,9 +250,8 @@ class SqliteStore(SqliteTransactions, SharedMethods):
             dataset_id,
             day,
             start_row,
-            page.rows,
-            hashes=hashes,
-            may_repeat=self._open_days.note(dataset_id, day, page, hashes),
+            rows,
+            may_repeat=self._open_days.note(dataset_id, day, page, rows.hashes),
         )
         has_moved = self._moved_days.note(dataset_id, page, repeats_rows=rows_repeated > 0)
         data_state = state_of(query.data_state, has_moved=has_moved)

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from gsc_trio.filters import DimensionFilter
 from gsc_trio.model import Job, Page, Row, SearchAnalyticsQuery
 from gsc_trio.store import ledger
+from gsc_trio.store.preparing import at_once
 from gsc_trio.store.reports import PERIOD_DAYS
-from gsc_trio.store.rows import hashes_of, replace_rows
+from gsc_trio.store.rows import prepare_in_steps, replace_rows
 from gsc_trio.store.schema import migrate
 
 SITE = "https://example.com/"
@@ -69,8 +70,7 @@ class Database:
             dataset_id,
             day.isoformat(),
             0,
-            page.rows,
-            hashes=hashes_of(page.rows),
+            at_once(prepare_in_steps(page.rows, len(query.dimensions), day, max_variables=999)),
         )
         ledger.record_page(self.connection, dataset_id, page, "final")
 

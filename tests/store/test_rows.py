@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gsc_trio.model import Row
 from gsc_trio.store.connection import open_connection
-from gsc_trio.store.rows import hashes_of, replace_rows
+from gsc_trio.store.preparing import at_once
+from gsc_trio.store.rows import max_variables_of, prepare_in_steps, replace_rows
 from gsc_trio.store.schema import as_sqlite_utils, create_rows_table
 
 DIMENSIONS = ("page", "query")
@@ -30,7 +31,8 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Con
 
 def write(connection: sqlite3.Connection, rows: list[Row], start_row: int = 0) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    replace_rows(connection, DIMENSIONS, 1, DAY, start_row, rows, hashes=hashes_of(rows))
+    steps = prepare_in_steps(rows, 2, DAY, max_variables=max_variables_of(connection))
+    replace_rows(connection, DIMENSIONS, 1, DAY, start_row, at_once(steps))
     connection.execute("COMMIT")
 
 

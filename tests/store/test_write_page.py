@@ -46,6 +46,7 @@ async def test_a_connection_with_few_variables_takes_large_pages_too(
     reader: Reader,
 ) -> None:
     store._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 20)
+    store._max_variables = 20  # as it was when the database was opened
     rows = [f"{index:03d}" for index in range(100)]
     await store.write_pages(query, [make_page(1, rows=rows)], NO_CHANGES)
     assert queries_of(reader) == rows

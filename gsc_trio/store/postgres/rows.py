@@ -2,24 +2,24 @@
 
 The rules are those of `gsc_trio.store.rows`: a row's key is its number in Google's answer, a page
 takes the place of whatever its day had from its first row on, the later of equal rows wins. Rows
-need no staging table: they are copied straight to where they stay, and a page that is found to have
-a row twice is copied again without it.
+need no staging table: they are copied straight to where they stay.
 
 Responsible for: the bytes that ``COPY`` takes, and what a row's numbers become on the way.
 Must never: change text, or let a row fill the columns of another.
 
-Cost: O(rows). To encode a full page of page and query takes about 25 ms; the server takes in the
-first rows while the last are encoded.
+Cost: O(rows). To encode a full page of page and query takes about 25 ms, and the server needs 45 ms
+to take it in: so that is done before the page's turn, while the server takes in another.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from array import array
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import attrs
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
@@ -50,62 +50,42 @@ _measures_without_position = struct.Struct(">iqiqi").pack
 def replace_rows(
     connection: psycopg.Connection[tuple[Any, ...]],
     dimensions: tuple[str, ...],
-    dataset_id: int,
     day: dt.date,
     start_row: int,
-    rows: Sequence[Row],
+    rows: EncodedRows,
     *,
-    may_repeat: Callable[[AbstractSet[int]], bool],
+    may_repeat: bool,
 ) -> int:
     """Put a page's rows in the place of what a day has from its first row on.
 
     Args:
         connection: in the caller's transaction; the day's partition is there.
         dimensions: what the rows' keys are.
-        dataset_id: whose rows they are.
         day: their day.
         start_row: how many rows of the day come before the page.
         rows: the page.
-        may_repeat: called with the rows' hashes, as `gsc_trio.store.rows.hashes_of` gives them:
-            whether some of the rows may be in the day's earlier pages.
+        may_repeat: whether some of them may be in the day's earlier pages; see
+            `gsc_trio.store.open_days`.
 
     Returns:
         How many rows of the day's earlier pages went, since this page repeats them.
 
     Raises:
-        StorageError: a row has more or fewer keys than there are dimensions.
-        psycopg.Error: Postgres cannot take them.
-        ValueError: a lone surrogate, or a NUL character, which Postgres has no place for.
+        psycopg.Error: Postgres cannot take them, as a NUL character, which it has no place for.
     """
-    check_widths(rows, len(dimensions), day)
     partition = Identifier(Partition.of(dimensions, day).name)
-    page = {"dataset": dataset_id, "day": day, "start": start_row}
+    page = {"dataset": rows.dataset_id, "day": day, "start": start_row}
     delete = SQL(
         "DELETE FROM {} WHERE dataset_id = %(dataset)s AND data_date = %(day)s "
         "AND row_number >= %(start)s"
     ).format(partition)
     connection.execute(delete, page)
-    if not rows:
-        may_repeat(set())
+    if not rows.pieces:
         return 0
-    copy = _copy(partition, dimensions)
-    pieces = encoded_rows(dataset_id, day, start_row, rows)
-    with connection.cursor().copy(copy) as sending:
-        sending.write(HEADER)
-        sending.write(next(pieces))
-        # Now, while the server takes these in: it is what all wait for.
-        hashes = hashes_of(rows)
-        has_older = may_repeat(hashes) and start_row > 0
-        for data in pieces:
+    with connection.cursor().copy(_copy(partition, dimensions)) as sending:
+        for data in (HEADER, *rows.pieces, END):
             sending.write(data)
-        sending.write(END)
-    last = without_equals(rows, hashes)
-    if last is not rows:  # it hardly ever happens
-        connection.execute(delete, page)
-        with connection.cursor().copy(copy) as sending:
-            for data in (HEADER, *encoded_rows(dataset_id, day, start_row, last), END):
-                sending.write(data)
-    if has_older:
+    if may_repeat and start_row > 0:
         # Rows that have just come are in no statistics yet, and for the few that the planner
         # expects it would compare each with each: half a minute for a full page, not 25 ms.
         connection.execute("SET LOCAL enable_nestloop = off")
@@ -113,14 +93,51 @@ def replace_rows(
     return 0
 
 
-def encoded_rows(
-    dataset_id: int, day: dt.date, start_row: int, rows: Sequence[Row]
-) -> Iterator[bytes]:
-    """Rows in the binary format of ``COPY``, in chunks, to go between `HEADER` and `END`.
+@attrs.frozen
+class EncodedRows:
+    """A page's rows, none of them twice."""
+
+    dataset_id: int
+    """Whose rows they are; it is in each of them."""
+    hashes: array[int]
+    """Of the rows as they came."""
+    pieces: Sequence[bytes]
+    """In the binary format of ``COPY``, to go between `HEADER` and `END`."""
+
+
+def encode_in_steps(
+    dataset_id: int, day: dt.date, start_row: int, rows: Sequence[Row], width: int
+) -> Iterator[EncodedRows | None]:
+    """Encode rows in steps of about two milliseconds.
+
+    Args:
+        dataset_id: whose rows they are.
+        day: their day.
+        start_row: how many rows of the day come before them.
+        rows: a page's.
+        width: how many keys each of them has.
+
+    Returns:
+        None after each step, and the rows at last.
 
     Raises:
+        StorageError: a row has more or fewer keys.
         ValueError: a value that Postgres has no place for.
     """
+    hashes, pieces = array("q"), list[bytes]()
+    for first in range(0, len(rows), CHUNK_ROWS):
+        chunk = rows[first : first + CHUNK_ROWS]
+        check_widths(chunk, width, day)
+        hashes += hashes_of(chunk)
+        pieces += _encoded(dataset_id, day, start_row + first, chunk)
+        yield None
+    distinct = without_equals(rows, hashes)
+    if distinct is not rows:  # it hardly ever happens
+        pieces = list(_encoded(dataset_id, day, start_row, distinct))
+    yield EncodedRows(dataset_id, hashes, pieces)
+
+
+def _encoded(dataset_id: int, day: dt.date, start_row: int, rows: Sequence[Row]) -> Iterator[bytes]:
     days = day.toordinal() - _POSTGRES_EPOCH
     field_count = _OTHER_FIELDS + len(rows[0].keys) if rows else 0
     for first in range(0, len(rows), CHUNK_ROWS):

@@ -16,9 +16,16 @@ only waits for its turn is told to end.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TypeVar
 
 import trio
@@ -34,10 +41,11 @@ from gsc_trio.store.postgres import ledger
 from gsc_trio.store.postgres.address import read_address
 from gsc_trio.store.postgres.leases import Fence, check_fence
 from gsc_trio.store.postgres.locks import hold_dataset, hold_lease, wait_for_dataset
-from gsc_trio.store.postgres.rows import replace_rows
+from gsc_trio.store.postgres.rows import EncodedRows, encode_in_steps, replace_rows
 from gsc_trio.store.postgres.schema import Partition, check_schema, create_dataset, migrate
 from gsc_trio.store.postgres.session import Connection, Session, Work
 from gsc_trio.store.postgres.sql import SharedSql
+from gsc_trio.store.preparing import at_once, page_in_steps
 from gsc_trio.store.shared import SharedMethods
 from gsc_trio.store.sql import SqlConnection
 
@@ -169,6 +177,12 @@ class PostgresStore(SharedMethods):
 
         return await self._write_dataset(query, work)
 
+    def prepare_in_steps(self, query: SearchAnalyticsQuery, page: Page) -> Iterator[Page | None]:
+        """Do what needs no database: see `gsc_trio.store.base.PreparesPages`."""
+        dataset_id = self._dataset_ids.get(identity_of(query))
+        steps = iter(()) if dataset_id is None else _encode_in_steps(dataset_id, query, page)
+        return page_in_steps(page, steps)
+
     async def write_pages(
         self, query: SearchAnalyticsQuery, pages: Sequence[Page], changes: InFlightChanges
     ) -> Collection[dt.date]:
@@ -205,15 +219,17 @@ class PostgresStore(SharedMethods):
         self, connection: Connection, dataset_id: int, query: SearchAnalyticsQuery, page: Page
     ) -> bool:
         """Returns whether the page's day is to be fetched again."""
-        day = page.job.data_date
+        day, rows = page.job.data_date, page.prepared
+        # The number of a dataset is another one if the database was restored meanwhile.
+        if not isinstance(rows, EncodedRows) or rows.dataset_id != dataset_id:
+            rows = at_once(_encode_in_steps(dataset_id, query, page))
         rows_repeated = replace_rows(
             connection,
             query.dimensions,
-            dataset_id,
             day,
             page.job.start_row,
-            page.rows,
-            may_repeat=partial(self._open_days.note, dataset_id, day.isoformat(), page),
+            rows,
+            may_repeat=self._open_days.note(dataset_id, day.isoformat(), page, rows.hashes),
         )
         has_moved = self._moved_days.note(dataset_id, page, repeats_rows=rows_repeated > 0)
         data_state = state_of(query.data_state, has_moved=has_moved)
@@ -325,3 +341,10 @@ class PostgresStore(SharedMethods):
 
     async def _run_in_thread(self, work: Callable[[], T]) -> T:
         return await trio.to_thread.run_sync(work, limiter=self._limiter)
+
+
+def _encode_in_steps(
+    dataset_id: int, query: SearchAnalyticsQuery, page: Page
+) -> Iterator[EncodedRows | None]:
+    job, width = page.job, len(query.dimensions)
+    return encode_in_steps(dataset_id, job.data_date, job.start_row, page.rows, width)

@@ -1,4 +1,4 @@
-"""A command does not load what sqlite-utils would take data frames with."""
+"""A command loads no more than it needs, and lets threads take turns quickly."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gsc_trio.cli.interpreter import SWITCH_SECONDS
+
 CHILD = """
 import sys
 
@@ -15,9 +17,9 @@ sys.path.insert(0, sys.argv[1])
 if "before" in sys.argv:
     import pandas
 
-from gsc_trio.cli.lean_imports import import_sqlite_utils
+from gsc_trio.cli.interpreter import set_up_interpreter
 
-import_sqlite_utils()
+set_up_interpreter()
 import sqlite_utils.db
 print("pandas" in sys.modules, "numpy" in sys.modules, sqlite_utils.db.pd is not None)
 import pandas
@@ -46,10 +48,13 @@ def test_every_command_begins_so(tmp_path: Path) -> None:
     (tmp_path / "pandas.py").write_text("raise SystemExit('a command has loaded pandas')")
     code = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
-        "from gsc_trio.cli import main; main(['status', '--db', 'new.db'])"
+        "from gsc_trio.cli import main; "
+        "import atexit; atexit.register(lambda: print(sys.getswitchinterval())); "
+        "main(['status', '--db', 'new.db'])"
     )
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert "there is no database at new.db" in told.stderr
     assert "pandas" not in told.stderr
+    assert float(told.stdout) == pytest.approx(SWITCH_SECONDS)
