@@ -125,40 +125,45 @@ def encode_in_steps(
         ValueError: a value that Postgres has no place for.
     """
     hashes, pieces = array("q"), list[bytes]()
-    for first in range(0, len(rows), CHUNK_ROWS):
-        chunk = rows[first : first + CHUNK_ROWS]
-        check_widths(chunk, width, day)
-        hashes += hashes_of(chunk)
-        pieces += _encoded(dataset_id, day, start_row + first, chunk)
+    for first, part in _parts(rows):
+        check_widths(part, width, day)
+        hashes += hashes_of(part)
+        pieces.append(_encoded(dataset_id, day, start_row + first, part))
         yield None
     distinct = without_equals(rows, hashes)
     if distinct is not rows:  # it hardly ever happens
-        pieces = list(_encoded(dataset_id, day, start_row, distinct))
+        pieces = [
+            _encoded(dataset_id, day, start_row + first, part) for first, part in _parts(distinct)
+        ]
     yield EncodedRows(dataset_id, hashes, pieces)
 
 
-def _encoded(dataset_id: int, day: dt.date, start_row: int, rows: Sequence[Row]) -> Iterator[bytes]:
-    days = day.toordinal() - _POSTGRES_EPOCH
-    field_count = _OTHER_FIELDS + len(rows[0].keys) if rows else 0
+def _parts(rows: Sequence[Row]) -> Iterator[tuple[int, Sequence[Row]]]:
     for first in range(0, len(rows), CHUNK_ROWS):
-        parts: list[bytes] = []
-        add = parts.append
-        try:
-            for number, row in enumerate(rows[first : first + CHUNK_ROWS], start_row + first):
-                add(_head(field_count, 4, dataset_id, 4, days, 4, number))
-                for key in row.keys:
-                    text = key.encode()
-                    add(_length(len(text)))
-                    add(text)
-                clicks, impressions = round(row.clicks), round(row.impressions)
-                if row.position is None:
-                    add(_measures_without_position(8, clicks, 8, impressions, -1))
-                else:  # counted from 0, as BigQuery's export does
-                    sum_position = (row.position - 1.0) * impressions
-                    add(_measures(8, clicks, 8, impressions, 8, sum_position))
-        except struct.error as error:
-            raise ValueError(f"a number of {day} is too large: {error}") from None
-        yield b"".join(parts)
+        yield first, rows[first : first + CHUNK_ROWS]
+
+
+def _encoded(dataset_id: int, day: dt.date, start_row: int, rows: Sequence[Row]) -> bytes:
+    days = day.toordinal() - _POSTGRES_EPOCH
+    field_count = _OTHER_FIELDS + len(rows[0].keys)
+    values: list[bytes] = []
+    add = values.append
+    try:
+        for number, row in enumerate(rows, start_row):
+            add(_head(field_count, 4, dataset_id, 4, days, 4, number))
+            for key in row.keys:
+                text = key.encode()
+                add(_length(len(text)))
+                add(text)
+            clicks, impressions = round(row.clicks), round(row.impressions)
+            if row.position is None:
+                add(_measures_without_position(8, clicks, 8, impressions, -1))
+            else:  # counted from 0, as BigQuery's export does
+                sum_position = (row.position - 1.0) * impressions
+                add(_measures(8, clicks, 8, impressions, 8, sum_position))
+    except struct.error as error:
+        raise ValueError(f"a number of {day} is too large: {error}") from None
+    return b"".join(values)
 
 
 def _copy(partition: Identifier, dimensions: tuple[str, ...]) -> Composed:
