@@ -94,7 +94,11 @@ Parquet and DuckDB need two more libraries:
 )
 @click.option("--start", callback=read_date, metavar="DATE", help="The first day, as YYYY-MM-DD.")
 @click.option("--end", callback=read_date, metavar="DATE", help="The last day, included.")
-@click.option("--update", is_flag=True, help="Write the days that changed since the last export.")
+@click.option(
+    "--update",
+    is_flag=True,
+    help="Write the days that changed since the last export; not for CSV.",
+)
 @click.option("--overwrite", is_flag=True, help="Write all of it anew.")
 @json_option("Print the summary as one JSON object.")
 def command(

@@ -134,7 +134,10 @@ def _check_path(path: Path, *, create: bool, read_only: bool) -> bool:
     if not S_ISDIR(folder_mode):
         raise UsageError(f"the folder of {path} does not exist: create it or name another file")
     if S_ISDIR(file_mode):
-        raise UsageError(f"{path} is a folder: name a file in it")
+        raise UsageError(
+            f"{path} is a folder: name a database file. A folder of Parquet files is for "
+            "backfill --store parquet, status and report"
+        )
     if file_mode and not S_ISREG(file_mode):
         raise UsageError(f"{path} is not an ordinary file: name another one")
     if not file_mode and (read_only or not create):

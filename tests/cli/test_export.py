@@ -128,7 +128,7 @@ def test_a_backfill_into_something_else_is_refused(
     for target, store, message in (
         ("out", "parquet", "holds files that no backfill wrote there"),
         (database, "parquet", "is a file: name a folder"),
-        ("out", "sqlite", "is a folder: name a file"),
+        ("out", "sqlite", "is a folder: name a database file"),
     ):
         arguments = ("--db", target, "--store", store, "--days", 4, "--api-root", api_root)
         refused = run_cli("backfill", SITE, *arguments)

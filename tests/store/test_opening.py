@@ -127,7 +127,9 @@ async def test_the_folder_must_be_there(tmp_path: Path) -> None:
 
 async def test_a_folder_or_a_device_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    await assert_refused(tmp_path / "folder", "is a folder")
+    await assert_refused(
+        tmp_path / "folder", "is a folder: name a database file. A folder of Parquet"
+    )
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UsageError, match="is not an ordinary file"):
         async with open_sqlite_store(tmp_path / "pipe"):

@@ -91,7 +91,7 @@ async def test_what_cannot_be_opened_is_told_in_one_line(postgres_server: Postgr
         (newer, True, UsageError, "was made by a newer gsc-trio"),
         (empty, True, UsageError, "holds nothing of gsc-trio yet"),
         (postgres_server.address("nowhere"), False, StorageError, '"nowhere" does not exist'),
-        ("postgresql://127.0.0.1:1/a", False, StorageError, "Connection refused"),
+        ("postgresql://127.0.0.1:1/a", False, StorageError, "refused; Is the server running"),
     ]:
         with pytest.raises(error, match=message):
             async with open_postgres_store(address, read_only=read_only):

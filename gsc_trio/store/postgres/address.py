@@ -46,7 +46,7 @@ class Address:
         """A message without anything secret, in one line."""
         for secret in self._secrets:
             message = message.replace(secret, "***")
-        return " ".join(message.split())
+        return "; ".join(" ".join(line.split()) for line in message.splitlines() if line.strip())
 
     def __str__(self) -> str:
         return self.name
