@@ -20,7 +20,7 @@ T = TypeVar("T")
 def page_in_steps(page: Page, steps: Iterator[object | None]) -> Iterator[Page | None]:
     """The same with the page at last, which has what was made, or nothing if that cannot be."""
     prepared = None
-    with suppress(StorageError, ValueError):  # told when it is the page's turn
+    with suppress(StorageError, ValueError, OverflowError):  # told when it is the page's turn
         for prepared in steps:
             if prepared is None:
                 yield None

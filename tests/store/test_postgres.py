@@ -21,6 +21,7 @@ from gsc_trio.model import InFlightChanges, Page, SearchAnalyticsQuery
 from gsc_trio.store.postgres import ledger, schema
 from gsc_trio.store.postgres.address import read_address
 from gsc_trio.store.postgres.locks import WAIT_SECONDS
+from gsc_trio.store.postgres.rows import EncodedRows
 from gsc_trio.store.postgres.session import connect
 from gsc_trio.store.postgres.store import PostgresStore, open_postgres_store
 from tests.postgres_server import PostgresServer, running_server
@@ -414,3 +415,22 @@ async def test_who_gave_up_waiting_for_a_dataset_is_gone_at_once(
         with another_program(postgres_address) as program:
             assert program.execute(waiting).fetchall() == [(0,)]
         await first.write_pages(query, [], NO_CHANGES)
+
+
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+async def test_rows_of_a_dataset_that_has_another_number_now_are_encoded_again(
+    store: PostgresStore,
+    query: SearchAnalyticsQuery,
+    make_page: Callable[..., Page],
+    reader: Reader,
+) -> None:
+    page = make_page(1, rows=["a"])
+    await store.begin_run(query, page.job.data_date, page.job.data_date)
+    *_, prepared = store.prepare_in_steps(query, page)
+    assert prepared is not None
+    assert isinstance(prepared.prepared, EncodedRows)
+    wrong = attrs.evolve(page, prepared=attrs.evolve(prepared.prepared, dataset_id=99))
+    await store.write_pages(query, [wrong], NO_CHANGES)
+    assert reader.execute("SELECT dataset_id, query FROM search_analytics_by_query").fetchall() == [
+        (1, "a")
+    ]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import attrs
 import pytest
 
 from gsc_trio.errors import StorageError
-from gsc_trio.model import MAX_ROW_LIMIT, InFlightChanges, Page, Row, SearchAnalyticsQuery
+from gsc_trio.model import MAX_ROW_LIMIT, Page, Row, SearchAnalyticsQuery
 from gsc_trio.store.base import PreparesPages
-from gsc_trio.store.postgres.rows import EncodedRows
 from tests.store.databases import AnyStore, Reader
 from tests.store.test_contract import NO_CHANGES, MakePage
 
@@ -64,7 +62,13 @@ async def test_it_is_written_as_if_it_had_not_been(
 
 
 @pytest.mark.parametrize(
-    ("row", "words"), [(Row(("a", "b")), "does not have 1 keys"), (Row(("\ud800",)), "surrogate")]
+    ("row", "words"),
+    [
+        (Row(("a", "b")), "does not have 1 keys"),
+        (Row(("\ud800",)), "surrogate"),
+        (Row(("a",), float("inf")), "cannot write"),
+        (Row(("a",), 1e300), "cannot write"),
+    ],
 )
 async def test_what_is_wrong_with_rows_is_told_in_their_turn(
     store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage, row: Row, words: str
@@ -82,16 +86,3 @@ async def test_others_run_while_a_full_page_is_prepared(
     steps, _ = await prepared(store, query, page)
     assert len(steps) >= 5
     assert not any(steps)
-
-
-async def test_rows_of_a_dataset_that_has_another_number_now_are_encoded_again(
-    store: AnyStore, query: SearchAnalyticsQuery, make_page: MakePage, reader: Reader
-) -> None:
-    _, page = await prepared(store, query, make_page(1, rows=["a"]))
-    if not isinstance(page.prepared, EncodedRows):
-        pytest.skip("only Postgres' rows name it before they are written")
-    wrong = attrs.evolve(page, prepared=attrs.evolve(page.prepared, dataset_id=99))
-    await store.write_pages(query, [wrong], InFlightChanges())
-    assert reader.execute("SELECT dataset_id, query FROM search_analytics_by_query").fetchall() == [
-        (1, "a")
-    ]
